@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cmath>
+#include <functional>
+#include <stdexcept>
+
+#include "lookback/nn/module.h"
+#include "lookback/tensor/workers.h"
+
+namespace lookback {
+
+// Adds the gradient of one leaf to that of another of the same shape.
+void add_gradient(const Tensor& source, const Tensor& target);
+
+// Trains one model on several shards of a batch at once. Each shard has a replica of the model (the same weights, gradients of
+// its own) and a graph of its own; the gradients are added in the order of the shards. The number of shards belongs to the
+// run, the number of threads to the machine: threads change the time, never a bit. Li et al. 2020, arXiv:2006.15704 (PyTorch DDP).
+template <class Model>
+class DataParallel {
+  public:
+    DataParallel(Model& model, int shard_count, Workers& with) : parameters(parameters_of(model)), workers(with) {
+        for (int shard = 0; shard < shard_count; ++shard) {
+            replicas.push_back(replicate(model));
+            replica_parameters.push_back(parameters_of(replicas.back()));
+        }
+    }
+
+    // Sum of the shards' losses; the gradients of `model` grow by theirs. loss_of(replica, shard) gives the loss of one of `count`
+    // shards, divided by what the whole batch is to be divided by. std::runtime_error if the loss is not finite: it names the op
+    // that made the first NaN or inf.
+    double backward(int count, const std::function<Tensor(Model&, int shard)>& loss_of) {
+        if (count > static_cast<int>(replicas.size()))
+            throw std::invalid_argument("data parallel: more shards than replicas; make fewer shards");
+        std::vector<double> losses(count);
+        workers.run(count, [&](int shard) {
+            zero_grad(replicas[shard]);
+            const Tensor loss = loss_of(replicas[shard], shard);
+            losses[shard] = static_cast<double>(loss.item());
+            if (!std::isfinite(losses[shard])) throw std::runtime_error("the loss is not finite: " + explain_not_finite(loss));
+            lookback::backward(loss);
+        });
+        workers.run(static_cast<int>(parameters.size()), [&](int p) {
+            for (int shard = 0; shard < count; ++shard) add_gradient(replica_parameters[shard][p], parameters[p]);
+        });
+        double total = 0;
+        for (const double loss : losses) total += loss;
+        return total;
+    }
+
+  private:
+    std::vector<Tensor> parameters;
+    std::vector<Model> replicas;
+    std::vector<std::vector<Tensor>> replica_parameters;
+    Workers& workers;
+};
+
+}  // namespace lookback

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace lookback {
+
+// The bytes of a file. Throws BadInput with the path and the reason: `cannot read corpus: Is a directory`.
+std::string read_file(const std::filesystem::path& path);
+
+// Makes `bytes` the content of the file, all or nothing: they are written to a temporary file beside it, brought to the
+// disk and renamed, so a full disk or a power cut leaves the old file as it was and nothing else behind. Throws
+// BadInput with the path and the reason, also when the path is there and is no regular file.
+//
+//     write_file(options.out / "scores.svg", svg::line_chart(scores));
+void write_file(const std::filesystem::path& path, std::string_view bytes);
+
+// Makes the folder, with its parents, unless it is there, and proves by a small file that it can be written. Throws
+// BadInput naming the folder. `run_program` does this for --out before anything is trained.
+void make_writable_folder(const std::filesystem::path& folder);
+
+}  // namespace lookback

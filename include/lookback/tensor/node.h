@@ -1,0 +1,67 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lookback/tensor/tensor.h"
+
+namespace lookback {
+
+// A value and the op that made it. Each op is one subclass, whose forward() and backward() stand side by side under their
+// equation and whose members are what the chain rule must remember:
+//
+//     // y = tanh x                     dx = dy (1 - y^2)
+//     struct Tanh final : Node {
+//         void forward() override;      // computes data from the inputs alone, and can run again
+//         void backward() override;     // ADDS to the inputs' gradients: a value may be used twice
+//     };
+//     Tensor tanh(const Tensor& x, Where where) { return record(new op::Tanh, "tanh", x.shape(), {x}, where); }
+struct Node {
+    const char* op = "leaf";
+    int id = 0;                        // "#5": ops count from 1 in each step; leaves are #0
+    Where where;                       // the line that made it
+    Shape shape;
+    std::size_t size = 0;              // number of elements
+    real* data = nullptr;              // row-major
+    real* grad = nullptr;              // dLoss/dThis, same layout; never moves while the node lives
+    bool requires_grad = false;
+    std::string name;
+    std::vector<Tensor> inputs;        // empty for leaves, and where no gradient is needed
+
+    virtual void forward() {}
+    virtual void backward() {}
+
+    // The gradient of one input to add to, or null where nobody asked for it.
+    real* grad_of(std::size_t input) const {
+        const Node* node = inputs[input].node;
+        return node->requires_grad ? node->grad : nullptr;
+    }
+
+    void zero_grad();                  // allocates grad at the first call; its address stays
+
+    Node() = default;
+    Node(const Node&) = delete;
+    Node& operator=(const Node&) = delete;
+    virtual ~Node();
+
+    std::uint64_t serial = 0;          // order of creation in this thread: backward runs from high to low
+    std::uint64_t visit = 0;           // the last walk over the graph that has seen this node
+    Node* next_dead = nullptr;         // the chain by which a graph is freed without recursion
+    std::atomic<int> references = 0;
+};
+
+// Takes a new op over: gives it shape, buffers and number, runs forward(), and keeps the inputs if a gradient will be wanted.
+Tensor record(Node* node, const char* op, Shape shape, std::vector<Tensor> inputs, const Where& where);
+
+// Throws std::invalid_argument: "matmul: inner sizes differ: ... [tutorials/06_fixed_vector.cpp:88]".
+[[noreturn]] void reject(const std::string& message, const Where& where);
+
+// "#13 softmax (4, 2)" or "weight_ih (384, 64)": how messages and pictures call a node.
+std::string label(const Node& node);
+
+// A dimension counted from the end if negative, checked against the rank.
+int checked_dim(const char* op, const Tensor& x, int dim, const Where& where);
+
+}  // namespace lookback

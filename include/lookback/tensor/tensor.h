@@ -1,0 +1,94 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lookback/tensor/random.h"
+#include "lookback/tensor/real.h"
+#include "lookback/tensor/where.h"
+
+namespace lookback {
+
+struct Node;
+
+using Shape = std::vector<int>;  // sizes, outermost first; {} is a scalar
+
+std::string to_string(const Shape& shape);  // "(32, 128)"
+std::size_t element_count(const Shape& shape);
+
+// A multidimensional array of reals that remembers how it was made. A Tensor is a cheap handle: copies share one Node
+// (node.h), which holds the row-major data, the gradient of the same layout, and the op and inputs that made it.
+//
+//     Tensor w = Tensor({2, 3}, {1, 2, 3, 4, 5, 6}).requires_grad();
+//     backward(sum(w * w));
+//     w.grad()[0];                                  // 2
+class Tensor {
+  public:
+    Tensor() = default;                                                               // no tensor: converts to false
+    explicit Tensor(Shape shape, Where where = Where::current());                     // a leaf of zeros
+    Tensor(Shape shape, std::vector<real> values, Where where = Where::current());    // a leaf; sizes must agree
+    Tensor(const Tensor& other);
+    Tensor(Tensor&& other) noexcept : node(std::exchange(other.node, nullptr)) {}
+    Tensor& operator=(Tensor other) noexcept {
+        std::swap(node, other.node);
+        return *this;
+    }
+    ~Tensor();
+
+    static Tensor scalar(real value, Where where = Where::current());
+    static Tensor uniform(Shape shape, double low, double high, Random& random, Where where = Where::current());
+    static Tensor normal(Shape shape, double deviation, Random& random, Where where = Where::current());
+
+    explicit operator bool() const { return node != nullptr; }
+
+    const Shape& shape() const;
+    int rank() const;
+    int size(int dim) const;     // size of one dimension; negative counts from the last
+    std::size_t size() const;    // number of elements
+    real* data() const;
+    real* grad() const;          // null until a backward pass, or zero_grad, has reached this tensor
+    real item() const;           // the only element; std::invalid_argument if there are more
+    std::vector<real> values() const;
+
+    Tensor& requires_grad();             // for leaves: backward will leave dLoss/dThis in grad()
+    Tensor& named(std::string name);     // for messages, pictures and the debugger
+    void zero_grad();
+
+    Node* node = nullptr;
+};
+
+// dLoss/dx for every x behind `loss` that requires a gradient, left in x.grad(). The chain rule, newest node first, with no
+// recursion. Gradients of leaves add up until zero_grad; those of other nodes start afresh at each call.
+// The loss must be a scalar: its own gradient is 1.
+void backward(const Tensor& loss, Where where = Where::current());
+
+// Every op's backward pass goes through this one gate: break here to stop at each of them.
+[[gnu::noinline]] void run_backward_of(Node& node);
+
+// Nodes behind `output`, in the order in which they were made.
+std::vector<Node*> graph_of(const Tensor& output);
+
+// If the value of `output` or of anything behind it is NaN or inf: one line that names the op (or the leaf) that made the
+// first one, and where in the program it stands. Empty if all is finite.
+std::string explain_not_finite(const Tensor& output);
+
+// Another leaf on the same data with a gradient of its own: what a shard of a batch trains on.
+Tensor shared_weights(const Tensor& parameter);
+
+// While one is alive, this thread records no graph: values are computed, memory is given back at once.
+struct NoGrad {
+    NoGrad();
+    ~NoGrad();
+    NoGrad(const NoGrad&) = delete;
+    NoGrad& operator=(const NoGrad&) = delete;
+
+  private:
+    bool before;
+};
+
+// Node ids of this thread start at #1 again, so that #5 is the same op in every training step. zero_grad(model) calls it.
+void restart_node_ids();
+
+}  // namespace lookback

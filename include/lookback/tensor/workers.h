@@ -1,0 +1,22 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+namespace lookback {
+
+// Threads that sleep until there is work: the one place of parallelism. run() gives out the tasks 0 .. count-1, takes part
+// itself, and returns when all are done; of several exceptions that of the lowest task is thrown on. Which thread does which
+// task is left to chance, so a task must not depend on it: threads change the time, never a result.
+class Workers {
+  public:
+    explicit Workers(int threads);    // counts the caller; at least 1
+    ~Workers();
+    void run(int count, const std::function<void(int)>& task);
+
+  private:
+    struct State;
+    std::unique_ptr<State> state;
+};
+
+}  // namespace lookback

@@ -1,0 +1,254 @@
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "kernels.h"
+#include "reference.h"
+#include "simd.h"
+
+// Matrix products at the speed of the machine, to the bits of three plain loops.
+//
+// Why the bits are equal: an element of C lives in one lane of one register, which starts from its old value and takes one
+// fused multiply-add for each k, in order. Whatever else is rearranged here (which elements share a register, which are
+// computed together, how their factors are stored on the way) moves whole chains about and never touches the inside of one.
+// Between two blocks of k a chain rests in C, and storing and loading do not round.
+namespace lookback::kernels {
+namespace {
+
+using Index = std::ptrdiff_t;
+
+// ---- The micro-kernel: one tile of C, held in registers while k runs. -------------------------------------------------
+
+// Registers: 6 x 2 sums + 2 of B + 1 of A of 16 (12 x 2 of 32 with AVX-512). Each load of B serves all rows and each of A
+// both vectors; twelve independent chains hide the latency of fma.
+constexpr int tile_rows = vector_bytes == 64 ? 12 : 6;
+constexpr int tile_width = 2 * lanes;
+
+// The elements x(i,j) = at[i * row + j * column] of a matrix that lies somewhere, either way round.
+struct View {
+    const real* at;
+    Index row, column;
+    View from(Index i, Index j) const { return {at + i * row + j * column, row, column}; }
+};
+
+// C (rows, width) += A (rows, K) B (K, width), a(i,k) = A[i * a_row + k * a_column]. The width is `vectors` registers, the
+// last of which is whole or has its first `width % lanes` elements only.
+template <int rows, int vectors, class Part>
+void tile(int K, const real* A, Index a_row, Index a_column, const real* B, Index ldb, real* C, Index ldc, int width) {
+    Part last;
+    if constexpr (!std::is_same_v<Part, Whole>) last = first(width % lanes);
+    Vector sum[rows][vectors];
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; ++i) {
+        for (int v = 0; v < vectors - 1; ++v) sum[i][v] = load(C + i * ldc + v * lanes);
+        sum[i][vectors - 1] = load(C + i * ldc + (vectors - 1) * lanes, last);
+    }
+    // Two places in A, and the compilers may not know how far apart: each addresses the next rows by short sums.
+    constexpr int half = (rows + 1) / 2;
+    const real *upper = A, *lower = A + half * a_row;
+    asm("" : "+r"(lower));
+#pragma GCC unroll 1
+    for (int k = 0; k < K; ++k) {
+        Vector b[vectors];
+        for (int v = 0; v < vectors - 1; ++v) b[v] = load(B + v * lanes);
+        b[vectors - 1] = load(B + (vectors - 1) * lanes, last);
+#pragma GCC unroll 12
+        for (int i = 0; i < rows; ++i) {
+            const Vector a = (i < half ? upper[i * a_row] : lower[(i - half) * a_row]) - Vector{};  // in every lane
+            for (int v = 0; v < vectors; ++v) sum[i][v] = fma(a, b[v], sum[i][v]);
+        }
+        upper += a_column;
+        lower += a_column;
+        B += ldb;
+    }
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; ++i) {
+        for (int v = 0; v < vectors - 1; ++v) store(C + i * ldc + v * lanes, sum[i][v]);
+        store(C + i * ldc + (vectors - 1) * lanes, last, sum[i][vectors - 1]);
+    }
+}
+
+// The tile for a number of rows and a width (at most tile_width) known only now.
+using Tile = void (*)(int, const real*, Index, Index, const real*, Index, real*, Index, int);
+
+template <int vectors, class Part>
+Tile tile_of(int rows) {
+    static constexpr auto tiles = []<int... r>(std::integer_sequence<int, r...>) {
+        return std::array<Tile, tile_rows>{tile<r + 1, vectors, Part>...};
+    }(std::make_integer_sequence<int, tile_rows>());
+    return tiles[rows - 1];
+}
+
+Tile tile_of(int rows, int width) {
+    if (width == tile_width) return tile_of<2, Whole>(rows);
+    if (width > lanes) return tile_of<2, Mask>(rows);
+    return width == lanes ? tile_of<1, Whole>(rows) : tile_of<1, Mask>(rows);
+}
+
+// ---- Transposing, in registers. -------------------------------------------------------------------------------------------
+
+constexpr int quad = 16 / int(sizeof(real));  // elements in 16 bytes: shuffles within 16 bytes are the cheap ones
+
+// a0 b0 a1 b1 of each 16 bytes (from the upper half of them: a2 b2 a3 b3).
+template <bool upper>
+Vector zip(Vector a, Vector b) {
+    return [&]<int... l>(std::integer_sequence<int, l...>) {
+        return __builtin_shufflevector(
+            a, b, (l / quad * quad + l % quad / 2 + (upper ? quad / 2 : 0) + (l % 2 ? lanes : 0))...);
+    }(std::make_integer_sequence<int, lanes>());
+}
+
+// to(c,r) = from(r,c) for a register of rows r, `count` of which exist: `part`. (The last one stands in for the others.)
+template <class Part>
+void transpose_rows(int count, int columns, const real* from, Index ld_from, real* to, Index ld_to, Part part) {
+    const int last = std::is_same_v<Part, Whole> ? lanes - 1 : count - 1;
+    int c = 0;
+    for (; c + quad <= columns; c += quad) {
+        Vector v[quad];  // v[i], 16 bytes number p: row p * quad + i, columns c to c + quad - 1
+        for (int i = 0; i < quad; ++i)
+            v[i] = load_quads([&](int p) { return from + std::min(p * quad + i, last) * ld_from + c; });
+        if constexpr (quad == 4) {
+            const Vector even0 = zip<false>(v[0], v[2]), even1 = zip<true>(v[0], v[2]);
+            const Vector odd0 = zip<false>(v[1], v[3]), odd1 = zip<true>(v[1], v[3]);
+            store(to + (c + 0) * ld_to, part, zip<false>(even0, odd0));
+            store(to + (c + 1) * ld_to, part, zip<true>(even0, odd0));
+            store(to + (c + 2) * ld_to, part, zip<false>(even1, odd1));
+            store(to + (c + 3) * ld_to, part, zip<true>(even1, odd1));
+        } else {
+            store(to + (c + 0) * ld_to, part, zip<false>(v[0], v[1]));
+            store(to + (c + 1) * ld_to, part, zip<true>(v[0], v[1]));
+        }
+    }
+    for (; c < columns; ++c)
+        for (int r = 0; r < count; ++r) to[c * ld_to + r] = from[r * ld_from + c];
+}
+
+// to (columns, rows) = transpose of from (rows, columns)
+void transpose(int rows, int columns, const real* from, Index ld_from, real* to, Index ld_to) {
+    int r = 0;
+    for (; r + lanes <= rows; r += lanes)
+        transpose_rows(lanes, columns, from + r * ld_from, ld_from, to + r, ld_to, Whole());
+    if (r < rows) transpose_rows(rows - r, columns, from + r * ld_from, ld_from, to + r, ld_to, first(rows - r));
+}
+
+// to = the columns of from (rows, columns) in panels: (rows, width) each, one behind the other. Row by row, because the rows
+// of a wide matrix lie on different pages.
+template <int width>
+void copy_panels(int rows, int columns, const real* from, Index ld_from, real* to) {
+    for (int r = 0; r < rows; ++r) {
+        const real* row = from + r * ld_from;
+        int c = 0;
+        for (; c + width <= columns; c += width)
+            for (int l = 0; l < width; l += lanes) store(to + c * rows + r * width + l, load(row + c + l));
+        each(columns - c, [&](Index l, auto part) { store(to + c * rows + r * width + l, part, load(row + c + l, part)); });
+    }
+}
+
+// ---- Blocking. --------------------------------------------------------------------------------------------------------------
+
+// A block of B, (block_k, block_n), is 240 KiB: about half of a second cache, and on the stack. One panel of it, (block_k,
+// tile_width), fills half of the first cache. copied_rows of A are 18 KiB.
+constexpr int block_k = 192;
+constexpr int block_n = 1280 / int(sizeof(real));
+constexpr int copied_rows = 8 * tile_rows;
+static_assert(block_n % tile_width == 0 && copied_rows % lanes == 0);
+
+// n cut into the fewest parts of at most `most`, as equal as can be: part p runs from start(p) to start(p + 1).
+struct Parts {
+    int n, count;
+    Parts(int size, int most) : n(size), count((size + most - 1) / most) {}
+    int start(int p) const { return n / count * p + std::min(p, n % count); }
+};
+
+// C (M,N) += A (M,K) B (K,N), with B in panels of tile_width columns, `panel` apart, and rows ldb apart.
+void multiply_block(int M, int N, int K, View A, const real* B, Index ldb, Index panel, real* C, Index ldc) {
+    const Parts strips(M, tile_rows);
+    for (int s = 0; s < strips.count; ++s) {
+        const int i = strips.start(s), rows = strips.start(s + 1) - i;
+        const real* strip = A.at + i * A.row;
+        const real* b = B;
+        real *c = C + i * ldc, *end = c + N;
+        const Tile whole = tile_of(rows, tile_width);
+        for (; end - c >= tile_width; c += tile_width, b += panel)
+            whole(K, strip, A.row, A.column, b, ldb, c, ldc, tile_width);
+        if (c < end) tile_of(rows, int(end - c))(K, strip, A.row, A.column, b, ldb, c, ldc, int(end - c));
+    }
+}
+
+// C (M,N) += A (M,K) B (K,N) with B as it lies, its rows whole: for few rows of A, which would not repay a copy.
+void multiply_direct(int M, int N, int K, View A, View B, real* C, Index ldc) {
+    const Parts blocks_k(K, block_k);
+    for (int p = 0; p < blocks_k.count; ++p)
+        for (int j = 0; j < N; j += block_n) {
+            const int k = blocks_k.start(p), depth = blocks_k.start(p + 1) - k;
+            multiply_block(M, std::min(block_n, N - j), depth, A.from(0, k), B.from(k, j).at, B.row, tile_width, C + j, ldc);
+        }
+}
+
+// C (M,N) += A (M,K) B (K,N) with each block of B copied into panels.
+void multiply_copied(int M, int N, int K, View A, View B, real* C, Index ldc) {
+    alignas(64) real right[block_k * block_n], left[block_k * copied_rows];
+    const Parts blocks_k(K, block_k);
+    for (int p = 0; p < blocks_k.count; ++p)
+        for (int j = 0; j < N; j += block_n) {
+            const int k = blocks_k.start(p), depth = blocks_k.start(p + 1) - k, width = std::min(block_n, N - j);
+            const View a = A.from(0, k), b = B.from(k, j);
+            const Index panel = depth * tile_width;
+            if (B.column == 1)
+                copy_panels<tile_width>(depth, width, b.at, B.row, right);
+            else
+                for (int c = 0; c < width; c += tile_width)
+                    transpose(std::min(tile_width, width - c), depth, b.at + c * B.column, B.column, right + c * depth,
+                              tile_width);
+            // A that is read across its rows jumps from page to page: worth a copy if the block is wide enough.
+            const bool copy_left = A.column != 1 && width > block_n * 4 / 5;
+            if (!copy_left) multiply_block(M, width, depth, a, right, tile_width, panel, C + j, ldc);
+            for (int i = 0; copy_left && i < M; i += copied_rows) {
+                const int rows = std::min(copied_rows, M - i);
+                copy_panels<copied_rows>(depth, rows, a.at + i, A.column, left);
+                multiply_block(rows, width, depth, {left, 1, copied_rows}, right, tile_width, panel, C + i * ldc + j, ldc);
+            }
+        }
+}
+
+// The same for a low A and B (N,K): C^T (N,M) += B A^T. Transposing A and C is less work than transposing all of B.
+void multiply_low(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc) {
+    constexpr int block_j = 8 * tile_rows;
+    alignas(64) real right[block_k * tile_width], block[block_j * tile_width];
+    const Parts blocks_k(K, block_k);
+    for (int kb = 0; kb < blocks_k.count; ++kb)
+        for (Index i = 0; i < M; i += tile_width) {
+            const int k = blocks_k.start(kb), depth = blocks_k.start(kb + 1) - k;
+            const int width = std::min(tile_width, int(M - i));
+            transpose(width, depth, A + i * lda + k, lda, right, tile_width);
+            for (Index j = 0; j < N; j += block_j) {
+                const int rows = std::min(block_j, int(N - j));
+                real* corner = C + i * ldc + j;
+                transpose(width, rows, corner, ldc, block, tile_width);
+                multiply_block(rows, width, depth, {B + j * ldb + k, ldb, 1}, right, tile_width, 0, block, tile_width);
+                transpose(rows, width, block, tile_width, corner, ldc);
+            }
+        }
+}
+
+}  // namespace
+
+void gemm_nn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc) {
+    if (use_reference()) return reference::gemm_nn(M, N, K, A, lda, B, ldb, C, ldc);
+    (M <= copied_rows ? multiply_direct : multiply_copied)(M, N, K, {A, lda, 1}, {B, ldb, 1}, C, ldc);
+}
+
+void gemm_nt(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc) {
+    if (use_reference()) return reference::gemm_nt(M, N, K, A, lda, B, ldb, C, ldc);
+    if (M >= lanes && Index(N) * K > Index(M) * K + Index(2) * M * N)  // elements to transpose
+        multiply_low(M, N, K, A, lda, B, ldb, C, ldc);
+    else
+        multiply_copied(M, N, K, {A, lda, 1}, {B, 1, ldb}, C, ldc);
+}
+
+void gemm_tn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc) {
+    if (use_reference()) return reference::gemm_tn(M, N, K, A, lda, B, ldb, C, ldc);
+    (M <= copied_rows ? multiply_direct : multiply_copied)(M, N, K, {A, 1, lda}, {B, ldb, 1}, C, ldc);
+}
+
+}  // namespace lookback::kernels

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstddef>
+
+#include "lookback/tensor/real.h"
+
+// Plain functions over plain arrays: the arithmetic of the whole library, and the only place with blocking and SIMD.
+//
+// The order of every sum is part of its contract, and every fused multiply-add is written down, so the result is one set of
+// bits: fast path or reference loops, g++ or clang++, AVX2 or AVX-512, -O0 or -O3. What fma(a, b, c) means is a*b + c
+// rounded once. NaN goes through every kernel; none of them allocates, none keeps state, all may be called from many threads.
+//
+// Arrays may be the same array where a kernel works element by element (y = x is fine), and may not overlap otherwise.
+namespace lookback::kernels {
+
+// True when the environment has LOOKBACK_REFERENCE=1 (read once): every kernel then runs the loops of reference.cpp, which
+// give the same bits and can be stepped through.
+bool use_reference();
+
+// ---- Matrix products. Row-major; ld* is the distance between rows in elements. ------------------------------------------
+
+// C (M,N) += op(A) op(B). Each c(i,j) starts from its old value and adds k = 0, 1, ..., K-1 in this order:
+//     c(i,j) = fma(a(i,k), b(k,j), c(i,j))
+void gemm_nn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc);  // A (M,K), B (K,N)
+void gemm_nt(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc);  // A (M,K), B (N,K)
+void gemm_tn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc);  // A (K,M), B (K,N)
+
+// ---- Elementary functions: our own polynomials, at most 2 ulp in float. ------------------------------------------------------
+
+// exp(-inf) = 0, exp(x) = inf above 88.73 (float); log(0) = -inf, log(x < 0) = NaN; tanh(+-inf) = erf(+-inf) = +-1.
+real exp(real x);
+real log(real x);
+real tanh(real x);
+real sigmoid(real x);  // 1 / (1 + e^-x)
+real erf(real x);
+
+// The same, element by element and to the same bits: y_i = f(x_i).
+void exp(std::size_t n, const real* x, real* y);
+void log(std::size_t n, const real* x, real* y);
+void tanh(std::size_t n, const real* x, real* y);
+void sigmoid(std::size_t n, const real* x, real* y);
+void erf(std::size_t n, const real* x, real* y);
+
+// For positions and for normal random numbers: absolute error below 2e-16 for |x| <= 1e9, NaN beyond.
+double sin(double x);
+double cos(double x);
+
+// ---- Sums over a row. ------------------------------------------------------------------------------------------------------
+
+// Sixteen lanes from 0, lane l taking the elements l, l+16, l+32, ..., then folded: l + (l+8), l + (l+4), l + (l+2), l + (l+1).
+real sum(std::size_t n, const real* x);                 // lane = lane + x_i
+real dot(std::size_t n, const real* a, const real* b);  // lane = fma(a_i, b_i, lane)
+real max(std::size_t n, const real* x);                 // any NaN gives NaN, so an error is not hidden; n = 0 gives -inf
+
+// ---- Element by element: one rounding for each operation written. --------------------------------------------------------
+
+void add(std::size_t n, const real* a, const real* b, real* y);                 // y = a + b
+void multiply(std::size_t n, const real* a, const real* b, real* y);            // y = a b
+void shift(std::size_t n, real a, const real* x, real* y);                      // y = x + a
+void scale(std::size_t n, real a, const real* x, real* y);                      // y = a x
+void accumulate(std::size_t n, const real* x, real* y);                         // y = y + x
+void accumulate_product(std::size_t n, const real* a, const real* b, real* y);  // y = fma(a, b, y)
+void axpy(std::size_t n, real a, const real* x, real* y);                       // y = fma(a, x, y)
+void relu(std::size_t n, const real* x, real* y);                               // y = x < 0 ? 0 : x
+
+// Backward forms add to dx; y is the output of the forward pass.
+void relu_backward(std::size_t n, const real* y, const real* dy, real* dx);     // dx = y > 0 ? dx + dy : dx (y NaN: NaN)
+void tanh_backward(std::size_t n, const real* y, const real* dy, real* dx);     // dx = fma(dy, fma(-y, y, 1), dx)
+void sigmoid_backward(std::size_t n, const real* y, const real* dy, real* dx);  // dx = fma(dy, fma(-y, y, y), dx)
+
+// ---- Additive attention for one target position (Bahdanau, Cho & Bengio 2015, appendix A.1.2). -------------------------------
+
+// t(s,a) = tanh(q(a) + keys(s,a)), score(s) = dot(A, v, t(s,:)). q, v (A); keys, t (S,A); score (S).
+void additive_score(int S, int A, const real* q, const real* keys, const real* v, real* t, real* score);
+
+// Adds to dq, dv (A) and dkeys (S,A), s = 0, 1, ..., S-1 in this order:
+//     dpre = (dscore(s) v(a)) fma(-t, t, 1);   dq(a) = dq(a) + dpre;   dkeys(s,a) = dkeys(s,a) + dpre;
+//     dv(a) = fma(dscore(s), t(s,a), dv(a))
+void additive_score_backward(int S, int A, const real* dscore, const real* t, const real* v, real* dq, real* dkeys,
+                             real* dv);
+
+// ---- Optimiser. --------------------------------------------------------------------------------------------------------------
+
+// What one Adam step needs beside the arrays. Step t = 1, 2, ... has correction_k = 1 / (1 - beta_k^t).
+struct AdamStep {
+    real learning_rate;
+    real beta1 = real(0.9);
+    real beta2 = real(0.999);
+    real epsilon = real(1e-8);
+    real weight_decay = 0;  // decoupled: Loshchilov & Hutter 2019, algorithm 2
+    real correction1 = 1;
+    real correction2 = 1;
+};
+
+// Adam (Kingma & Ba 2015, algorithm 1). w parameters, g their gradient, m and v the running moments, all (n):
+//     m = fma(beta1, m, (1 - beta1) g)                    v = fma(beta2, v, ((1 - beta2) g) g)
+//     update = (m correction1) / (sqrt(v correction2) + epsilon)
+//     w = fma(-learning_rate, fma(weight_decay, w, update), w)
+void adam(std::size_t n, real* w, const real* g, real* m, real* v, const AdamStep& step);
+
+}  // namespace lookback::kernels

@@ -1,0 +1,194 @@
+#include "kernels.h"
+#include "elementary.h"
+#include "reference.h"
+
+// Each function says once, for a register, what reference.cpp says for an element; `part` is Whole or the first lanes.
+namespace lookback::kernels {
+
+using std::size_t;
+
+namespace {
+
+// The sixteen lanes of a sum, in as many registers as they fill.
+struct SixteenLanes {
+    static constexpr int registers = 16 / lanes;
+    static_assert(registers >= 1);
+    Vector lane[registers] = {};
+
+    // l + (l+8), l + (l+4), l + (l+2), l + (l+1)
+    real folded() const {
+        real l[16];
+        std::memcpy(l, lane, sizeof l);
+        for (int half = 8; half > 0; half /= 2)
+            for (int i = 0; i < half; ++i) l[i] = l[i] + l[i + half];
+        return l[0];
+    }
+
+    // step(register, i, part) for the register that element i goes to. What is beyond n adds nothing: a lane is never -0.
+    template <class Step>
+    void run(size_t n, Step step) {
+        size_t i = 0;
+        for (; i + 16 <= n; i += 16)
+            for (int r = 0; r < registers; ++r) step(lane[r], i + r * lanes, Whole());
+        each(n - i, [&](size_t rest, auto part) { step(lane[rest / lanes], i + rest, part); });
+    }
+};
+
+}  // namespace
+
+real sum(size_t n, const real* x) {
+    if (use_reference()) return reference::sum(n, x);
+    SixteenLanes total;
+    total.run(n, [x](Vector& lane, size_t i, auto part) { lane = lane + load(x + i, part); });
+    return total.folded();
+}
+
+real dot(size_t n, const real* a, const real* b) {
+    if (use_reference()) return reference::dot(n, a, b);
+    SixteenLanes total;
+    total.run(n, [=](Vector& lane, size_t i, auto part) { lane = fma(load(a + i, part), load(b + i, part), lane); });
+    return total.folded();
+}
+
+real max(size_t n, const real* x) {
+    if (use_reference()) return reference::max(n, x);
+    constexpr real lowest = -elementary::infinity;
+    const auto larger = []<class V>(V candidate, V largest) {
+        const V seen = candidate > largest ? candidate : largest;
+        return candidate != candidate ? candidate : seen;
+    };
+    Vector lane = elementary::all<Vector>(lowest);
+    size_t i = 0;
+    for (; i + lanes <= n; i += lanes) lane = larger(load(x + i), lane);
+    real largest = lowest;
+    for (int l = 0; l < lanes; ++l) largest = larger(real(lane[l]), largest);
+    for (; i < n; ++i) largest = larger(x[i], largest);
+    return largest + 0;
+}
+
+void add(size_t n, const real* a, const real* b, real* y) {
+    if (use_reference()) return reference::add(n, a, b, y);
+    each(n, [=](size_t i, auto part) { store(y + i, part, load(a + i, part) + load(b + i, part)); });
+}
+
+void multiply(size_t n, const real* a, const real* b, real* y) {
+    if (use_reference()) return reference::multiply(n, a, b, y);
+    each(n, [=](size_t i, auto part) { store(y + i, part, load(a + i, part) * load(b + i, part)); });
+}
+
+void shift(size_t n, real a, const real* x, real* y) {
+    if (use_reference()) return reference::shift(n, a, x, y);
+    each(n, [=](size_t i, auto part) { store(y + i, part, load(x + i, part) + a); });
+}
+
+void scale(size_t n, real a, const real* x, real* y) {
+    if (use_reference()) return reference::scale(n, a, x, y);
+    each(n, [=](size_t i, auto part) { store(y + i, part, a * load(x + i, part)); });
+}
+
+void accumulate(size_t n, const real* x, real* y) {
+    if (use_reference()) return reference::accumulate(n, x, y);
+    each(n, [=](size_t i, auto part) { store(y + i, part, load(y + i, part) + load(x + i, part)); });
+}
+
+void accumulate_product(size_t n, const real* a, const real* b, real* y) {
+    if (use_reference()) return reference::accumulate_product(n, a, b, y);
+    each(n, [=](size_t i, auto part) {
+        store(y + i, part, fma(load(a + i, part), load(b + i, part), load(y + i, part)));
+    });
+}
+
+void axpy(size_t n, real a, const real* x, real* y) {
+    if (use_reference()) return reference::axpy(n, a, x, y);
+    const Vector factor = elementary::all<Vector>(a);
+    each(n, [=](size_t i, auto part) { store(y + i, part, fma(factor, load(x + i, part), load(y + i, part))); });
+}
+
+void relu(size_t n, const real* x, real* y) {
+    if (use_reference()) return reference::relu(n, x, y);
+    each(n, [=](size_t i, auto part) {
+        const Vector in = load(x + i, part);
+        store(y + i, part, in < 0 ? Vector{} : in);
+    });
+}
+
+void relu_backward(size_t n, const real* y, const real* dy, real* dx) {
+    if (use_reference()) return reference::relu_backward(n, y, dy, dx);
+    each(n, [=](size_t i, auto part) {
+        const Vector out = load(y + i, part), old = load(dx + i, part);
+        const Vector passed = out > 0 ? old + load(dy + i, part) : old;
+        store(dx + i, part, out != out ? out : passed);
+    });
+}
+
+void tanh_backward(size_t n, const real* y, const real* dy, real* dx) {
+    if (use_reference()) return reference::tanh_backward(n, y, dy, dx);
+    const Vector one = elementary::all<Vector>(1);
+    each(n, [=](size_t i, auto part) {
+        const Vector out = load(y + i, part);
+        store(dx + i, part, fma(load(dy + i, part), fma(-out, out, one), load(dx + i, part)));
+    });
+}
+
+void sigmoid_backward(size_t n, const real* y, const real* dy, real* dx) {
+    if (use_reference()) return reference::sigmoid_backward(n, y, dy, dx);
+    each(n, [=](size_t i, auto part) {
+        const Vector out = load(y + i, part);
+        store(dx + i, part, fma(load(dy + i, part), fma(-out, out, out), load(dx + i, part)));
+    });
+}
+
+void additive_score(int S, int A, const real* q, const real* keys, const real* v, real* t, real* score) {
+    if (use_reference()) return reference::additive_score(S, A, q, keys, v, t, score);
+    for (int s = 0; s < S; ++s) {
+        const real* key = keys + size_t(s) * A;
+        real* out = t + size_t(s) * A;
+        SixteenLanes total;
+        total.run(A, [=](Vector& lane, size_t a, auto part) {
+            const Vector y = elementary::tanh(load(q + a, part) + load(key + a, part));
+            store(out + a, part, y);
+            lane = fma(load(v + a, part), y, lane);
+        });
+        score[s] = total.folded();
+    }
+}
+
+void additive_score_backward(int S, int A, const real* dscore, const real* t, const real* v, real* dq, real* dkeys,
+                             real* dv) {
+    if (use_reference()) return reference::additive_score_backward(S, A, dscore, t, v, dq, dkeys, dv);
+    const Vector one = elementary::all<Vector>(1);
+    each(A, [=](size_t a, auto part) {  // a outside and s inside keeps dq and dv in registers
+        const Vector weight = load(v + a, part);
+        Vector dq_sum = load(dq + a, part), dv_sum = load(dv + a, part);
+        for (int s = 0; s < S; ++s) {
+            const size_t sa = size_t(s) * A + a;
+            const Vector ds = elementary::all<Vector>(dscore[s]), y = load(t + sa, part);
+            const Vector dpre = (ds * weight) * fma(-y, y, one);
+            dq_sum = dq_sum + dpre;
+            store(dkeys + sa, part, load(dkeys + sa, part) + dpre);
+            dv_sum = fma(ds, y, dv_sum);
+        }
+        store(dq + a, part, dq_sum);
+        store(dv + a, part, dv_sum);
+    });
+}
+
+void adam(size_t n, real* w, const real* g, real* m, real* v, const AdamStep& step) {
+    if (use_reference()) return reference::adam(n, w, g, m, v, step);
+    const auto all = elementary::all<Vector>;
+    const Vector beta1 = all(step.beta1), beta2 = all(step.beta2), decay = all(step.weight_decay);
+    const Vector down = all(-step.learning_rate);
+    const real rest1 = 1 - step.beta1, rest2 = 1 - step.beta2;
+    each(n, [&, correction1 = step.correction1, correction2 = step.correction2, epsilon = step.epsilon](size_t i,
+                                                                                                      auto part) {
+        const Vector slope = load(g + i, part), old = load(w + i, part);
+        const Vector mean = fma(beta1, load(m + i, part), rest1 * slope);
+        const Vector square = fma(beta2, load(v + i, part), (rest2 * slope) * slope);
+        const Vector update = (mean * correction1) / (sqrt(square * correction2) + epsilon);
+        store(m + i, part, mean);
+        store(v + i, part, square);
+        store(w + i, part, fma(down, fma(decay, old, update), old));
+    });
+}
+
+}  // namespace lookback::kernels

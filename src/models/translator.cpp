@@ -1,0 +1,186 @@
+#include "lookback/models/translator.h"
+
+#include <cmath>
+
+#include "lookback/ops/matmul.h"
+#include "lookback/ops/shape.h"
+
+namespace lookback {
+
+namespace {
+
+// The first `size` input columns of a decoder's W_ih read the embedded token, the others the context. The part of the tokens
+// is one product for all steps, biases included; the part of the context is added step by step.
+struct SplitInput {
+    Tensor weight_token, weight_context;    // (3H, E), (3H, C)
+
+    SplitInput(const GruCell& cell, int size)
+        : weight_token(slice(cell.weight_ih, 1, 0, size)),
+          weight_context(slice(cell.weight_ih, 1, size, cell.weight_ih.size(1))) {}
+};
+
+Ids one_token_each(const std::vector<int>& tokens) { return {{static_cast<int>(tokens.size())}, tokens}; }
+
+}  // namespace
+
+FixedVector::FixedVector(int source_vocabulary, int target_vocabulary, Random& random, int size, int hidden)
+    : source_embedding(source_vocabulary, size, random),
+      target_embedding(target_vocabulary, size, random),
+      encoder(size, hidden, random),
+      decoder(size + hidden, hidden, random),
+      out(hidden, target_vocabulary, random) {}
+
+Tensor FixedVector::operator()(const Batch& batch) const {
+    const State state = start(batch.source, batch.source_lengths);
+    const int T = batch.target_in.shape[1];
+    const SplitInput input(decoder, target_embedding.weight.size(1));
+    const Tensor from_tokens = linear(target_embedding(batch.target_in), input.weight_token, decoder.bias_ih);    // (B, T, 3H)
+    std::vector<Tensor> hidden;
+    Tensor h = state.h;
+    for (int t = 0; t < T; ++t) {
+        h = decoder.step(select(from_tokens, 1, t) + state.from_sentence, h);
+        hidden.push_back(h);
+    }
+    return out(stack(hidden, 1));
+}
+
+FixedVector::State FixedVector::start(const Ids& source, const std::vector<int>& lengths) const {
+    const Tensor sentence = encoder(source_embedding(source), lengths).state;
+    const SplitInput input(decoder, target_embedding.weight.size(1));
+    return {sentence, linear(sentence, input.weight_context)};
+}
+
+Tensor FixedVector::step(const std::vector<int>& tokens, State& state) const {
+    const SplitInput input(decoder, target_embedding.weight.size(1));
+    const Tensor from_token = linear(target_embedding(one_token_each(tokens)), input.weight_token, decoder.bias_ih);
+    state.h = decoder.step(from_token + state.from_sentence, state.h);
+    return out(state.h);
+}
+
+void FixedVector::parameters(const Visit& visit) {
+    source_embedding.parameters(within("source_embedding", visit));
+    target_embedding.parameters(within("target_embedding", visit));
+    encoder.parameters(within("encoder", visit));
+    decoder.parameters(within("decoder", visit));
+    out.parameters(within("out", visit));
+}
+
+AttentionTranslator::AttentionTranslator(int source_vocabulary, int target_vocabulary, Random& random, int size, int hidden,
+                                         int attention_size)
+    : source_embedding(source_vocabulary, size, random),
+      target_embedding(target_vocabulary, size, random),
+      encoder(size, hidden / 2, random, true),
+      attention(hidden, hidden, attention_size, random),
+      decoder(size + hidden, hidden, random),
+      out(2 * hidden + size, target_vocabulary, random) {}
+
+AttentionTranslator::State AttentionTranslator::encode(const Ids& source, const std::vector<int>& lengths) const {
+    const Gru::Output encoded = encoder(source_embedding(source), lengths);
+    return {encoded.state, encoded.y, attention.prepare(encoded.y), key_padding(source), {}};
+}
+
+Tensor AttentionTranslator::operator()(const Batch& batch, Tensor* weights) const {
+    const State state = encode(batch.source, batch.source_lengths);
+    const int B = batch.size(), T = batch.target_in.shape[1], H = decoder.hidden();
+    const SplitInput input(decoder, target_embedding.weight.size(1));
+    const Tensor embedded = target_embedding(batch.target_in);                                     // (B, T, E)
+    const Tensor from_tokens = linear(embedded, input.weight_token, decoder.bias_ih);              // (B, T, 3H)
+    std::vector<Tensor> hidden, contexts, looks;
+    Tensor h = state.h;
+    for (int t = 0; t < T; ++t) {
+        const Attended attended = attention(reshape(h, {B, 1, H}), state.prepared, state.memory, state.key_padding);
+        const Tensor context = reshape(attended.context, {B, -1});                                 // (B, H)
+        h = decoder.step(select(from_tokens, 1, t) + linear(context, input.weight_context), h);
+        hidden.push_back(h);
+        contexts.push_back(context);
+        if (weights) looks.push_back(select(attended.weights, 1, 0));
+    }
+    if (weights) *weights = stack(looks, 1);
+    return out(concat({stack(hidden, 1), stack(contexts, 1), embedded}, 2));
+}
+
+Tensor AttentionTranslator::look(const Batch& batch) const {
+    Tensor weights;
+    (*this)(batch, &weights);
+    return weights;
+}
+
+AttentionTranslator::State AttentionTranslator::start(const Ids& source, const std::vector<int>& lengths) const {
+    return encode(source, lengths);
+}
+
+Tensor AttentionTranslator::step(const std::vector<int>& tokens, State& state) const {
+    const int B = state.h.size(0), H = decoder.hidden();
+    const SplitInput input(decoder, target_embedding.weight.size(1));
+    const Tensor embedded = target_embedding(one_token_each(tokens));
+    const Attended attended = attention(reshape(state.h, {B, 1, H}), state.prepared, state.memory, state.key_padding);
+    const Tensor context = reshape(attended.context, {B, -1});
+    const Tensor from_token = linear(embedded, input.weight_token, decoder.bias_ih);
+    state.h = decoder.step(from_token + linear(context, input.weight_context), state.h);
+    state.weights = select(attended.weights, 1, 0);
+    return out(concat({state.h, context, embedded}, 1));
+}
+
+void AttentionTranslator::parameters(const Visit& visit) {
+    source_embedding.parameters(within("source_embedding", visit));
+    target_embedding.parameters(within("target_embedding", visit));
+    encoder.parameters(within("encoder", visit));
+    attention.parameters(within("attention", visit));
+    decoder.parameters(within("decoder", visit));
+    out.parameters(within("out", visit));
+}
+
+namespace {
+constexpr int longest_sentence = 1024;
+}
+
+TransformerTranslator::TransformerTranslator(int source_vocabulary, int target_vocabulary, Random& random,
+                                             const TransformerOptions& o)
+    : source_embedding(source_vocabulary, o.size, random, 1 / std::sqrt(o.size)),
+      target_embedding(target_vocabulary, o.size, random, 1 / std::sqrt(o.size)),
+      transformer(o, random),
+      out(o.size, target_vocabulary, random),
+      positions(sinusoidal_positions(longest_sentence, o.size)),
+      options(o) {}
+
+Tensor TransformerTranslator::embed(const Embedding& embedding, const Ids& ids, int start) const {
+    const int length = ids.shape[1];
+    const Tensor scaled = embedding(ids) * std::sqrt(static_cast<double>(options.size));
+    return scaled + slice(positions, 0, start, start + length);
+}
+
+Tensor TransformerTranslator::operator()(const Batch& batch, Mode mode, std::vector<Tensor>* weights) const {
+    const Tensor padding = key_padding(batch.source);
+    const Tensor memory = transformer.encode(dropout(embed(source_embedding, batch.source, 0), options.dropout, mode), padding, mode);
+    const Tensor target = dropout(embed(target_embedding, batch.target_in, 0), options.dropout, mode);
+    return out(transformer.decode(target, memory, padding, mode, weights));
+}
+
+Tensor TransformerTranslator::look(const Batch& batch) const {
+    std::vector<Tensor> weights;
+    (*this)(batch, evaluation, &weights);
+    return mean(weights.back(), 1);
+}
+
+TransformerTranslator::State TransformerTranslator::start(const Ids& source, const std::vector<int>&) const {
+    const Tensor padding = key_padding(source);
+    return {padding, transformer.start(transformer.encode(embed(source_embedding, source, 0), padding)), 0, {}};
+}
+
+Tensor TransformerTranslator::step(const std::vector<int>& tokens, State& state) const {
+    const int B = static_cast<int>(tokens.size());
+    const Tensor x = embed(target_embedding, {{B, 1}, tokens}, state.length++);
+    std::vector<Tensor> weights;
+    const Tensor y = transformer.step(x, state.caches, state.key_padding, &weights);
+    state.weights = mean(select(weights.back(), 2, 0), 1);    // (B, heads, 1, S) -> (B, S)
+    return out(reshape(y, {B, options.size}));
+}
+
+void TransformerTranslator::parameters(const Visit& visit) {
+    source_embedding.parameters(within("source_embedding", visit));
+    target_embedding.parameters(within("target_embedding", visit));
+    transformer.parameters(within("transformer", visit));
+    out.parameters(within("out", visit));
+}
+
+}  // namespace lookback

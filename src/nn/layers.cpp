@@ -1,0 +1,56 @@
+#include "lookback/nn/layers.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "lookback/ops/matmul.h"
+#include "lookback/ops/softmax.h"
+
+namespace lookback {
+
+Visit within(std::string prefix, const Visit& visit) {
+    return [prefix = std::move(prefix), visit](const std::string& name, Tensor& parameter) {
+        visit(prefix + "." + name, parameter);
+    };
+}
+
+Tensor uniform_parameter(Shape shape, double bound, Random& random) {
+    return Tensor::uniform(std::move(shape), -bound, bound, random).requires_grad();
+}
+
+Tensor constant_parameter(Shape shape, double value) {
+    Tensor parameter(std::move(shape));
+    std::fill_n(parameter.data(), parameter.size(), static_cast<real>(value));
+    return parameter.requires_grad();
+}
+
+Linear::Linear(int in, int out, Random& random, bool with_bias) {
+    const double bound = 1 / std::sqrt(in);
+    weight = uniform_parameter({out, in}, bound, random);
+    if (with_bias) bias = uniform_parameter({out}, bound, random);
+}
+
+Tensor Linear::operator()(const Tensor& x, Where where) const { return linear(x, weight, bias, where); }
+
+void Linear::parameters(const Visit& visit) {
+    visit("weight", weight);
+    if (bias) visit("bias", bias);
+}
+
+Embedding::Embedding(int vocabulary, int size, Random& random, double deviation)
+    : weight(Tensor::normal({vocabulary, size}, deviation, random).requires_grad()) {}
+
+Tensor Embedding::operator()(const Ids& ids, Where where) const { return embedding(ids, weight, where); }
+
+void Embedding::parameters(const Visit& visit) { visit("weight", weight); }
+
+LayerNorm::LayerNorm(int size) : weight(constant_parameter({size}, 1)), bias(constant_parameter({size}, 0)) {}
+
+Tensor LayerNorm::operator()(const Tensor& x, Where where) const { return layer_norm(x, weight, bias, epsilon, where); }
+
+void LayerNorm::parameters(const Visit& visit) {
+    visit("weight", weight);
+    visit("bias", bias);
+}
+
+}  // namespace lookback

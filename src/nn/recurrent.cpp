@@ -1,0 +1,115 @@
+#include "lookback/nn/recurrent.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "lookback/ops/elementwise.h"
+#include "lookback/ops/matmul.h"
+#include "lookback/ops/recurrent.h"
+#include "lookback/ops/shape.h"
+#include "lookback/tensor/node.h"
+
+namespace lookback {
+
+Cell::Cell(int gates, int input, int hidden, Random& random) {
+    const double bound = 1 / std::sqrt(hidden);
+    weight_ih = uniform_parameter({gates * hidden, input}, bound, random);
+    weight_hh = uniform_parameter({gates * hidden, hidden}, bound, random);
+    bias_ih = uniform_parameter({gates * hidden}, bound, random);
+    bias_hh = uniform_parameter({gates * hidden}, bound, random);
+}
+
+Tensor Cell::project(const Tensor& x, Where where) const { return linear(x, weight_ih, bias_ih, where); }
+
+void Cell::parameters(const Visit& visit) {
+    visit("weight_ih", weight_ih);
+    visit("weight_hh", weight_hh);
+    visit("bias_ih", bias_ih);
+    visit("bias_hh", bias_hh);
+}
+
+Tensor RnnCell::step(const Tensor& projected, const Tensor& h) const {
+    return tanh(projected + linear(h, weight_hh, bias_hh));
+}
+
+Tensor GruCell::step(const Tensor& projected, const Tensor& h) const { return gru_cell(projected, h, weight_hh, bias_hh); }
+
+Tensor LstmCell::step(const Tensor& projected, const Tensor& state) const {
+    const int H = hidden();
+    return lstm_cell(projected, slice(state, 1, 0, H), slice(state, 1, H, 2 * H), weight_hh, bias_hh);
+}
+
+Tensor LstmCell::output(const Tensor& state) const { return slice(state, 1, 0, hidden()); }
+
+namespace {
+
+struct Direction {
+    std::vector<Tensor> y;    // T times (B, H)
+    Tensor state;
+};
+
+template <class CellType>
+Direction run(const CellType& cell, const Tensor& x, const std::vector<int>& lengths, Tensor state, bool reverse) {
+    const int B = x.size(0), T = x.size(1);
+    const Tensor projected = cell.project(x);
+    if (!state) state = Tensor({B, cell.state_size()});
+    Direction direction{std::vector<Tensor>(T), state};
+    for (int step = 0; step < T; ++step) {
+        const int t = reverse ? T - 1 - step : step;
+        const Tensor next = cell.step(select(projected, 1, t), direction.state);
+        std::vector<bool> active(B);
+        for (int b = 0; b < B; ++b) active[b] = lengths.empty() || t < lengths[b];
+        if (std::ranges::find(active, false) == active.end()) {
+            direction.state = next;
+            direction.y[t] = cell.output(next);
+        } else {
+            direction.state = select_rows(active, next, direction.state);
+            direction.y[t] = select_rows(active, cell.output(next), Tensor({B, cell.hidden()}));
+        }
+    }
+    return direction;
+}
+
+}  // namespace
+
+template <class CellType>
+Recurrent<CellType>::Recurrent(int input, int hidden, Random& random, bool both_ways)
+    : forward_cell(input, hidden, random), bidirectional(both_ways) {
+    if (bidirectional) backward_cell = CellType(input, hidden, random);
+}
+
+template <class CellType>
+typename Recurrent<CellType>::Output Recurrent<CellType>::operator()(const Tensor& x, const std::vector<int>& lengths,
+                                                                     const Tensor& initial) const {
+    if (x.rank() != 3 || x.size(1) == 0 || x.size(2) != forward_cell.weight_ih.size(1))
+        reject(fmt::format("recurrent: an input (B, T, E) with E = {} and T > 0 is needed, not {}",
+                           forward_cell.weight_ih.size(1), to_string(x.shape())),
+               Where::current());
+    if (!lengths.empty() && static_cast<int>(lengths.size()) != x.size(0))
+        reject(fmt::format("recurrent: {} lengths for {} rows", lengths.size(), x.size(0)), Where::current());
+    const int size = forward_cell.state_size();
+    if (!bidirectional) {
+        const Direction forward = run(forward_cell, x, lengths, initial, false);
+        return {stack(forward.y, 1), forward.state};
+    }
+    const Tensor start_forward = initial ? slice(initial, 1, 0, size) : Tensor();
+    const Tensor start_backward = initial ? slice(initial, 1, size, 2 * size) : Tensor();
+    const Direction forward = run(forward_cell, x, lengths, start_forward, false);
+    const Direction backward = run(backward_cell, x, lengths, start_backward, true);
+    return {concat({stack(forward.y, 1), stack(backward.y, 1)}, 2), concat({forward.state, backward.state}, 1)};
+}
+
+template <class CellType>
+void Recurrent<CellType>::parameters(const Visit& visit) {
+    forward_cell.parameters([&](const std::string& name, Tensor& parameter) { visit(name + "_l0", parameter); });
+    if (bidirectional)
+        backward_cell.parameters([&](const std::string& name, Tensor& parameter) { visit(name + "_l0_reverse", parameter); });
+}
+
+template struct Recurrent<RnnCell>;
+template struct Recurrent<GruCell>;
+template struct Recurrent<LstmCell>;
+
+}  // namespace lookback

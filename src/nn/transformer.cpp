@@ -1,0 +1,208 @@
+#include "lookback/nn/transformer.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "kernels/kernels.h"
+#include "lookback/ops/shape.h"
+#include "lookback/tensor/node.h"
+
+namespace lookback {
+
+namespace {
+
+// 10000^-x in basic arithmetic, since std::pow differs between C libraries: e^-y = (e^{-y/1024})^1024, y = x ln 10000.
+double wavelength_power(double x) {
+    const double y = -x * 9.210340371976183 / 1024;
+    double power = 1 + y * (1 + y / 2 * (1 + y / 3 * (1 + y / 4 * (1 + y / 5))));
+    for (int i = 0; i < 10; ++i) power *= power;
+    return power;
+}
+
+}  // namespace
+
+Tensor sinusoidal_positions(int length, int size, int start) {
+    Tensor positions({length, size});
+    real* p = positions.data();
+    for (int i = 0; i < size; ++i) {
+        const double frequency = wavelength_power(static_cast<double>(i - i % 2) / size);
+        for (int t = 0; t < length; ++t) {
+            const double angle = (start + t) * frequency;
+            p[t * size + i] = static_cast<real>(i % 2 == 0 ? kernels::sin(angle) : kernels::cos(angle));
+        }
+    }
+    return positions;
+}
+
+LearnedPositions::LearnedPositions(int longest, int size, Random& random)
+    : weight(Tensor::normal({longest, size}, 0.02, random).requires_grad()) {}
+
+Tensor LearnedPositions::operator()(int length, int start) const {
+    if (start + length > weight.size(0))
+        reject(fmt::format("learned positions: position {} was never learned; the table ends at {}", start + length - 1,
+                           weight.size(0) - 1),
+               Where::current());
+    return slice(weight, 0, start, start + length);
+}
+
+void LearnedPositions::parameters(const Visit& visit) { visit("weight", weight); }
+
+namespace {
+
+Tensor activate(const Tensor& x, Activation activation) { return activation == Activation::relu ? relu(x) : gelu(x); }
+
+Linear xavier(int in, int out, Random& random) {    // Glorot & Bengio 2010, eq. 16
+    Linear layer(in, out, random);
+    layer.weight = uniform_parameter({out, in}, std::sqrt(6.0 / (in + out)), random);
+    return layer;
+}
+
+Tensor over_heads(const Tensor& key_padding) {    // (B, S) -> (B, 1, 1, S), which broadcasts to (B, heads, T, S)
+    return key_padding ? reshape(key_padding, {key_padding.size(0), 1, 1, key_padding.size(1)}) : Tensor();
+}
+
+}  // namespace
+
+TransformerEncoderLayer::TransformerEncoderLayer(const TransformerOptions& o, Random& random)
+    : self_attn(o.size, o.heads, random),
+      linear1(xavier(o.size, o.feed_forward, random)),
+      linear2(xavier(o.feed_forward, o.size, random)),
+      norm1(o.size),
+      norm2(o.size),
+      options(o) {}
+
+Tensor TransformerEncoderLayer::operator()(const Tensor& input, const Tensor& mask, Mode mode, Tensor* weights) const {
+    const bool pre = options.norm_first;
+    const auto dropped = [&](const Tensor& y) { return dropout(y, options.dropout, mode); };
+
+    Tensor x = input;
+    const Tensor attending = pre ? norm1(x) : x;
+    const Attended attended = self_attn(attending, attending, mask);
+    if (weights) *weights = attended.weights;
+    x = x + dropped(attended.context);
+    if (!pre) x = norm1(x);
+
+    const Tensor fed = linear2(dropped(activate(linear1(pre ? norm2(x) : x), options.activation)));
+    x = x + dropped(fed);
+    return pre ? x : norm2(x);
+}
+
+void TransformerEncoderLayer::parameters(const Visit& visit) {
+    self_attn.parameters(within("self_attn", visit));
+    linear1.parameters(within("linear1", visit));
+    linear2.parameters(within("linear2", visit));
+    norm1.parameters(within("norm1", visit));
+    norm2.parameters(within("norm2", visit));
+}
+
+TransformerDecoderLayer::TransformerDecoderLayer(const TransformerOptions& o, Random& random)
+    : self_attn(o.size, o.heads, random),
+      multihead_attn(o.size, o.heads, random),
+      linear1(xavier(o.size, o.feed_forward, random)),
+      linear2(xavier(o.feed_forward, o.size, random)),
+      norm1(o.size),
+      norm2(o.size),
+      norm3(o.size),
+      options(o) {}
+
+Tensor TransformerDecoderLayer::operator()(const Tensor& x, const Tensor& memory, const Tensor& memory_mask, Mode mode,
+                                           Tensor* weights) const {
+    Cache cache{{}, multihead_attn.project_memory(memory)};
+    return layer(x, cache, false, memory_mask, mode, weights);
+}
+
+Tensor TransformerDecoderLayer::step(const Tensor& x, Cache& cache, const Tensor& memory_mask, Tensor* weights) const {
+    return layer(x, cache, true, memory_mask, evaluation, weights);
+}
+
+Tensor TransformerDecoderLayer::layer(const Tensor& input, Cache& cache, bool append, const Tensor& memory_mask, Mode mode,
+                                      Tensor* weights) const {
+    const bool pre = options.norm_first;
+    const auto dropped = [&](const Tensor& y) { return dropout(y, options.dropout, mode); };
+
+    Tensor x = input;
+    const Tensor attending = pre ? norm1(x) : x;
+    MultiheadAttention::Memory target = self_attn.project_memory(attending);
+    if (append) {
+        if (cache.target.keys) {
+            target.keys = concat({cache.target.keys, target.keys}, 1);
+            target.values = concat({cache.target.values, target.values}, 1);
+        }
+        cache.target = target;
+    }
+    x = x + dropped(self_attn(attending, target, {}, true).context);
+    if (!pre) x = norm1(x);
+
+    const Attended attended = multihead_attn(pre ? norm2(x) : x, cache.source, memory_mask);
+    if (weights) *weights = attended.weights;
+    x = x + dropped(attended.context);
+    if (!pre) x = norm2(x);
+
+    const Tensor fed = linear2(dropped(activate(linear1(pre ? norm3(x) : x), options.activation)));
+    x = x + dropped(fed);
+    return pre ? x : norm3(x);
+}
+
+void TransformerDecoderLayer::parameters(const Visit& visit) {
+    self_attn.parameters(within("self_attn", visit));
+    multihead_attn.parameters(within("multihead_attn", visit));
+    linear1.parameters(within("linear1", visit));
+    linear2.parameters(within("linear2", visit));
+    norm1.parameters(within("norm1", visit));
+    norm2.parameters(within("norm2", visit));
+    norm3.parameters(within("norm3", visit));
+}
+
+Transformer::Transformer(const TransformerOptions& options, Random& random)
+    : encoder_norm(options.size), decoder_norm(options.size) {
+    for (int i = 0; i < options.encoder_layers; ++i) encoder.emplace_back(options, random);
+    for (int i = 0; i < options.decoder_layers; ++i) decoder.emplace_back(options, random);
+}
+
+Tensor Transformer::encode(const Tensor& source, const Tensor& key_padding, Mode mode, std::vector<Tensor>* weights) const {
+    const Tensor mask = over_heads(key_padding);
+    Tensor x = source;
+    for (const TransformerEncoderLayer& layer : encoder) {
+        if (weights) weights->emplace_back();
+        x = layer(x, mask, mode, weights ? &weights->back() : nullptr);
+    }
+    return encoder_norm(x);
+}
+
+Tensor Transformer::decode(const Tensor& target, const Tensor& memory, const Tensor& key_padding, Mode mode,
+                           std::vector<Tensor>* weights) const {
+    const Tensor mask = over_heads(key_padding);
+    Tensor x = target;
+    for (const TransformerDecoderLayer& layer : decoder) {
+        if (weights) weights->emplace_back();
+        x = layer(x, memory, mask, mode, weights ? &weights->back() : nullptr);
+    }
+    return decoder_norm(x);
+}
+
+std::vector<TransformerDecoderLayer::Cache> Transformer::start(const Tensor& memory) const {
+    std::vector<TransformerDecoderLayer::Cache> caches;
+    for (const TransformerDecoderLayer& layer : decoder) caches.push_back({{}, layer.multihead_attn.project_memory(memory)});
+    return caches;
+}
+
+Tensor Transformer::step(const Tensor& token, std::vector<TransformerDecoderLayer::Cache>& caches, const Tensor& key_padding,
+                         std::vector<Tensor>* weights) const {
+    const Tensor mask = over_heads(key_padding);
+    Tensor x = token;
+    for (std::size_t i = 0; i < decoder.size(); ++i) {
+        if (weights) weights->emplace_back();
+        x = decoder[i].step(x, caches[i], mask, weights ? &weights->back() : nullptr);
+    }
+    return decoder_norm(x);
+}
+
+void Transformer::parameters(const Visit& visit) {
+    for (std::size_t i = 0; i < encoder.size(); ++i) encoder[i].parameters(within(fmt::format("encoder.layers.{}", i), visit));
+    encoder_norm.parameters(within("encoder.norm", visit));
+    for (std::size_t i = 0; i < decoder.size(); ++i) decoder[i].parameters(within(fmt::format("decoder.layers.{}", i), visit));
+    decoder_norm.parameters(within("decoder.norm", visit));
+}
+
+}  // namespace lookback

@@ -1,0 +1,106 @@
+#include "lookback/ops/matmul.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "kernels/kernels.h"
+#include "lookback/tensor/node.h"
+
+namespace lookback {
+
+namespace op {
+
+// y_mn = sum_k a_mk b_kn          da_mk = sum_n dy_mn b_kn          db_kn = sum_m a_mk dy_mn
+struct Matmul final : Node {
+    int batches, M, K, N;             // with a shared b there is one batch, and M counts all rows of a
+
+    void forward() override {
+        const real *a = inputs[0].data(), *b = inputs[1].data();
+        real* y = data;
+        std::fill_n(y, size, real(0));
+        for (int batch = 0; batch < batches; ++batch, a += M * K, b += K * N, y += M * N)
+            kernels::gemm_nn(M, N, K, a, K, b, N, y, N);
+    }
+    void backward() override {
+        const real *a = inputs[0].data(), *b = inputs[1].data(), *dy = grad;
+        real *da = grad_of(0), *db = grad_of(1);
+        for (int batch = 0; batch < batches; ++batch) {
+            if (da) kernels::gemm_nt(M, K, N, dy + batch * M * N, N, b + batch * K * N, N, da + batch * M * K, K);
+            if (db) kernels::gemm_tn(K, N, M, a + batch * M * K, K, dy + batch * M * N, N, db + batch * K * N, N);
+        }
+    }
+};
+
+// y_mn = b_n + sum_k x_mk W_nk    dx_mk = sum_n dy_mn W_nk    dW_nk = sum_m dy_mn x_mk    db_n = sum_m dy_mn
+struct Linear final : Node {
+    int M, K, N;                      // rows of x, inputs, outputs
+
+    void forward() override {
+        const real *x = inputs[0].data(), *W = inputs[1].data(), *b = inputs.size() > 2 ? inputs[2].data() : nullptr;
+        real* y = data;
+        for (int m = 0; m < M; ++m) {
+            if (b)
+                std::copy_n(b, N, y + m * N);
+            else
+                std::fill_n(y + m * N, N, real(0));
+        }
+        kernels::gemm_nt(M, N, K, x, K, W, K, y, N);
+    }
+    void backward() override {
+        const real *x = inputs[0].data(), *W = inputs[1].data(), *dy = grad;
+        real *dx = grad_of(0), *dW = grad_of(1), *db = inputs.size() > 2 ? grad_of(2) : nullptr;
+        if (dx) kernels::gemm_nn(M, K, N, dy, N, W, K, dx, K);
+        if (dW) kernels::gemm_tn(N, K, M, dy, N, x, K, dW, K);
+        if (db)
+            for (int m = 0; m < M; ++m) kernels::accumulate(N, dy + m * N, db);
+    }
+};
+
+}  // namespace op
+
+Tensor matmul(const Tensor& a, const Tensor& b, Where where) {
+    if (a.rank() < 2 || b.rank() < 2)
+        reject(fmt::format("matmul: needs two dimensions or more: {} x {}; reshape a vector to (1, n) or (n, 1)",
+                           to_string(a.shape()), to_string(b.shape())),
+               where);
+    if (a.size(-1) != b.size(-2))
+        reject(fmt::format("matmul: inner sizes differ: {} x {}; transpose an argument?", to_string(a.shape()),
+                           to_string(b.shape())),
+               where);
+    const bool shared = b.rank() == 2;
+    if (!shared && !std::equal(a.shape().begin(), a.shape().end() - 2, b.shape().begin(), b.shape().end() - 2))
+        reject(fmt::format("matmul: leading sizes differ: {} x {}; expand one of them", to_string(a.shape()),
+                           to_string(b.shape())),
+               where);
+    Shape shape = a.shape();
+    shape.back() = b.size(-1);
+    auto* node = new op::Matmul;
+    node->K = a.size(-1);
+    node->N = b.size(-1);
+    const int rows = static_cast<int>(element_count(shape) / static_cast<std::size_t>(std::max(node->N, 1)));
+    node->M = shared ? rows : a.size(-2);
+    node->batches = shared ? 1 : rows / std::max(node->M, 1);
+    return record(node, "matmul", std::move(shape), {a, b}, where);
+}
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Where where) {
+    if (weight.rank() != 2 || x.rank() < 1 || x.size(-1) != weight.size(1))
+        reject(fmt::format("linear: the input's last size is not the weight's: {} with a weight (out, in) of {}",
+                           to_string(x.shape()), to_string(weight.shape())),
+               where);
+    if (bias && bias.shape() != Shape{weight.size(0)})
+        reject(fmt::format("linear: a bias of {} does not fit a weight (out, in) of {}", to_string(bias.shape()),
+                           to_string(weight.shape())),
+               where);
+    Shape shape = x.shape();
+    shape.back() = weight.size(0);
+    auto* node = new op::Linear;
+    node->K = weight.size(1);
+    node->N = weight.size(0);
+    node->M = static_cast<int>(element_count(shape)) / std::max(node->N, 1);
+    return bias ? record(node, "linear", std::move(shape), {x, weight, bias}, where)
+                : record(node, "linear", std::move(shape), {x, weight}, where);
+}
+
+}  // namespace lookback

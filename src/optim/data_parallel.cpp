@@ -1,0 +1,14 @@
+#include "lookback/optim/data_parallel.h"
+
+#include "kernels/kernels.h"
+#include "lookback/tensor/node.h"
+
+namespace lookback {
+
+void add_gradient(const Tensor& source, const Tensor& target) {
+    if (!source.grad()) return;
+    if (!target.grad()) target.node->zero_grad();
+    kernels::accumulate(source.size(), source.grad(), target.grad());
+}
+
+}  // namespace lookback

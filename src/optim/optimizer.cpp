@@ -1,0 +1,91 @@
+#include "lookback/optim/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/kernels.h"
+#include "lookback/tensor/node.h"
+
+namespace lookback {
+
+namespace {
+
+std::vector<Tensor> zeros_like(const std::vector<Tensor>& parameters) {
+    std::vector<Tensor> zeros;
+    for (const Tensor& parameter : parameters) zeros.emplace_back(parameter.shape());
+    return zeros;
+}
+
+double power(double base, int exponent) {    // std::pow differs between C libraries
+    double result = 1;
+    for (; exponent > 0; exponent /= 2, base *= base)
+        if (exponent % 2) result *= base;
+    return result;
+}
+
+}  // namespace
+
+Sgd::Sgd(std::vector<Tensor> list, const SgdOptions& o) : options(o), parameters(std::move(list)) {
+    if (options.momentum != 0) velocity = zeros_like(parameters);
+}
+
+void Sgd::step() {
+    for (std::size_t p = 0; p < parameters.size(); ++p) {
+        const Tensor& w = parameters[p];
+        const real* update = w.grad();
+        if (!update) continue;
+        if (options.momentum != 0) {
+            real* v = velocity[p].data();
+            kernels::scale(w.size(), static_cast<real>(options.momentum), v, v);
+            kernels::accumulate(w.size(), w.grad(), v);
+            update = v;
+        }
+        kernels::axpy(w.size(), static_cast<real>(-options.lr), update, w.data());
+    }
+}
+
+Adam::Adam(std::vector<Tensor> list, const AdamOptions& o)
+    : options(o), parameters(std::move(list)), first_moment(zeros_like(parameters)), second_moment(zeros_like(parameters)) {}
+
+void Adam::step() {
+    ++steps;
+    const kernels::AdamStep step{
+        .learning_rate = static_cast<real>(options.lr),
+        .beta1 = static_cast<real>(options.beta1),
+        .beta2 = static_cast<real>(options.beta2),
+        .epsilon = static_cast<real>(options.eps),
+        .weight_decay = static_cast<real>(options.weight_decay),
+        .correction1 = static_cast<real>(1 / (1 - power(options.beta1, steps))),
+        .correction2 = static_cast<real>(1 / (1 - power(options.beta2, steps))),
+    };
+    for (std::size_t p = 0; p < parameters.size(); ++p) {
+        const Tensor& w = parameters[p];
+        if (w.grad()) kernels::adam(w.size(), w.data(), w.grad(), first_moment[p].data(), second_moment[p].data(), step);
+    }
+}
+
+double clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm) {
+    double squares = 0;
+    for (const Tensor& w : parameters)
+        if (w.grad()) squares += static_cast<double>(kernels::dot(w.size(), w.grad(), w.grad()));
+    const double norm = std::sqrt(squares);
+    if (norm > max_norm) {
+        const auto factor = static_cast<real>(max_norm / norm);
+        for (const Tensor& w : parameters)
+            if (w.grad()) kernels::scale(w.size(), factor, w.grad(), w.grad());
+    }
+    return norm;
+}
+
+double warmup_cosine(int step, int warmup, int total) {
+    if (step < warmup) return static_cast<double>(step + 1) / warmup;
+    const double progress = static_cast<double>(step - warmup) / std::max(1, total - warmup);
+    return (1 + kernels::cos(3.14159265358979324 * std::min(progress, 1.0))) / 2;
+}
+
+double warmup_inverse_sqrt(int step, int warmup) {
+    const double now = step + 1, peak = std::max(1, warmup);
+    return now < peak ? now / peak : std::sqrt(peak / now);
+}
+
+}  // namespace lookback

@@ -1,0 +1,92 @@
+#include "lookback/program/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <system_error>
+
+#include "lookback/program/error.h"
+
+namespace lookback {
+
+namespace {
+
+[[noreturn]] void fail(const char* what, const std::filesystem::path& path, int error) {
+    throw BadInput(fmt::format("cannot {} {}: {}", what, path.string(), std::generic_category().message(error)));
+}
+
+// An open file that is closed whatever happens.
+struct File {
+    int descriptor;
+    ~File() { close(); }
+    int close() {
+        const int result = descriptor < 0 ? 0 : ::close(descriptor);
+        descriptor = -1;
+        return result;
+    }
+};
+
+bool write_all(int descriptor, std::string_view bytes) {
+    while (!bytes.empty()) {
+        const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return false;
+        bytes.remove_prefix(static_cast<std::size_t>(written));
+    }
+    return true;
+}
+
+}  // namespace
+
+std::string read_file(const std::filesystem::path& path) {
+    File file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+    if (file.descriptor < 0) fail("read", path, errno);
+    std::string bytes;
+    for (;;) {
+        char block[1 << 16];
+        const ssize_t count = ::read(file.descriptor, block, sizeof block);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) fail("read", path, errno);
+        if (count == 0) return bytes;
+        bytes.append(block, static_cast<std::size_t>(count));
+    }
+}
+
+void write_file(const std::filesystem::path& path, std::string_view bytes) {
+    // A rename would replace a device such as /dev/null by a plain file.
+    struct stat status;
+    if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+        throw BadInput(fmt::format("cannot write {}: it is a folder or a device: name a file", path.string()));
+    }
+    static std::atomic<int> files_written{0};
+    const std::filesystem::path temporary =
+        path.parent_path() / fmt::format(".lookback-{}-{}.tmp", ::getpid(), files_written++);
+    File file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
+    if (file.descriptor < 0) fail("write", path, errno);
+    if (!write_all(file.descriptor, bytes) || ::fsync(file.descriptor) != 0 || file.close() != 0 ||
+        ::rename(temporary.c_str(), path.c_str()) != 0) {
+        const int error = errno;
+        ::unlink(temporary.c_str());
+        fail("write", path, error);
+    }
+}
+
+void make_writable_folder(const std::filesystem::path& folder) {
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    if (error) fail("make the folder", folder, error.value());
+    const std::filesystem::path probe = folder / fmt::format(".lookback-probe-{}", ::getpid());
+    try {
+        write_file(probe, "lookback");
+    } catch (const BadInput& problem) {
+        throw BadInput(fmt::format("cannot write in the folder {}: {}", folder.string(), problem.what()));
+    }
+    std::filesystem::remove(probe);
+}
+
+}  // namespace lookback

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+
+#include "lookback/tensor/real.h"
+
+namespace lookback {
+
+// Buffers of reals on 64-byte boundaries, uninitialised. Each thread keeps what it gives back in lists by size, so that a
+// training step reuses the buffers of the step before and asks the system for nothing.
+real* acquire_buffer(std::size_t count);
+void release_buffer(real* buffer, std::size_t count);
+
+// What an op must remember between forward and backward.
+class Buffer {
+  public:
+    Buffer() = default;
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    ~Buffer() { release_buffer(data, count); }
+
+    real* resize(std::size_t new_count) {
+        if (new_count != count) {
+            release_buffer(data, count);
+            data = acquire_buffer(count = new_count);
+        }
+        return data;
+    }
+
+    real* data = nullptr;
+
+  private:
+    std::size_t count = 0;
+};
+
+}  // namespace lookback

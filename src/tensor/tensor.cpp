@@ -1,0 +1,201 @@
+#include "lookback/tensor/tensor.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "lookback/tensor/node.h"
+#include "tensor/memory.h"
+
+namespace lookback {
+
+namespace {
+
+struct Leaf final : Node {};
+
+thread_local bool recording = true;
+thread_local int next_id = 1;
+thread_local std::uint64_t next_serial = 1;
+
+Tensor make_leaf(Shape shape, const Where& where) {
+    for (const int size : shape)
+        if (size < 0) reject(fmt::format("tensor: a size is negative: {}", to_string(shape)), where);
+    Tensor leaf;
+    leaf.node = new Leaf;
+    leaf.node->references = 1;
+    leaf.node->size = element_count(shape);
+    leaf.node->shape = std::move(shape);
+    leaf.node->where = where;
+    leaf.node->data = acquire_buffer(leaf.node->size);
+    return leaf;
+}
+
+}  // namespace
+
+std::string to_string(const Where& where) {
+    std::string_view file = where.file;    // Meson compiles with paths such as ../../tutorials/00_tour.cpp
+    while (file.starts_with("../")) file.remove_prefix(3);
+    return fmt::format("{}:{}", file, where.line);
+}
+
+std::string to_string(const Shape& shape) { return fmt::format("({})", fmt::join(shape, ", ")); }
+
+std::size_t element_count(const Shape& shape) {
+    std::size_t count = 1;
+    for (const int size : shape) count *= static_cast<std::size_t>(size);
+    return count;
+}
+
+Tensor::Tensor(Shape shape, Where where) : Tensor(make_leaf(std::move(shape), where)) {
+    std::fill_n(node->data, node->size, real(0));
+}
+
+Tensor::Tensor(Shape shape, std::vector<real> values, Where where) : Tensor(make_leaf(std::move(shape), where)) {
+    if (values.size() != node->size)
+        reject(fmt::format("tensor: {} values do not fill the shape {}", values.size(), to_string(node->shape)), where);
+    std::copy(values.begin(), values.end(), node->data);
+}
+
+Tensor::Tensor(const Tensor& other) : node(other.node) {
+    if (node) node->references.fetch_add(1, std::memory_order_relaxed);
+}
+
+// Freeing a node frees the handles on its inputs, and so on down the graph. Dead nodes are chained and taken one at a time,
+// because a graph may be a million nodes deep and a stack is not.
+Tensor::~Tensor() {
+    if (!node || node->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    Node* dead = std::exchange(node, nullptr);
+    while (dead) {
+        Node* current = dead;
+        dead = current->next_dead;
+        for (Tensor& input : current->inputs) {
+            Node* below = std::exchange(input.node, nullptr);
+            if (below && below->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+                below->next_dead = dead;
+                dead = below;
+            }
+        }
+        delete current;
+    }
+}
+
+Node::~Node() {
+    release_buffer(data, size);
+    release_buffer(grad, size);
+}
+
+Tensor Tensor::scalar(real value, Where where) { return Tensor({}, {value}, where); }
+
+Tensor Tensor::uniform(Shape shape, double low, double high, Random& random, Where where) {
+    Tensor x = make_leaf(std::move(shape), where);
+    for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<real>(low + (high - low) * random.uniform());
+    return x;
+}
+
+Tensor Tensor::normal(Shape shape, double deviation, Random& random, Where where) {
+    Tensor x = make_leaf(std::move(shape), where);
+    for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<real>(deviation * random.normal());
+    return x;
+}
+
+const Shape& Tensor::shape() const { return node->shape; }
+int Tensor::rank() const { return static_cast<int>(node->shape.size()); }
+std::size_t Tensor::size() const { return node->size; }
+real* Tensor::data() const { return node->data; }
+real* Tensor::grad() const { return node->grad; }
+
+int Tensor::size(int dim) const {
+    const int index = dim < 0 ? dim + rank() : dim;
+    if (index < 0 || index >= rank())
+        throw std::invalid_argument(fmt::format("size: no dimension {} in the shape {}", dim, to_string(shape())));
+    return node->shape[static_cast<std::size_t>(index)];
+}
+
+real Tensor::item() const {
+    if (size() != 1)
+        throw std::invalid_argument(fmt::format("item: the shape {} is not of one element", to_string(shape())));
+    return data()[0];
+}
+
+std::vector<real> Tensor::values() const { return std::vector<real>(data(), data() + size()); }
+
+Tensor& Tensor::requires_grad() {
+    node->requires_grad = true;
+    return *this;
+}
+
+Tensor& Tensor::named(std::string name) {
+    node->name = std::move(name);
+    return *this;
+}
+
+void Tensor::zero_grad() { node->zero_grad(); }
+
+void Node::zero_grad() {
+    if (!grad) grad = acquire_buffer(size);
+    std::fill_n(grad, size, real(0));
+}
+
+Tensor record(Node* node, const char* op, Shape shape, std::vector<Tensor> inputs, const Where& where) {
+    Tensor output;
+    output.node = node;
+    node->references = 1;
+    node->op = op;
+    node->id = next_id++;
+    node->serial = next_serial++;
+    node->where = where;
+    node->size = element_count(shape);
+    node->shape = std::move(shape);
+    node->data = acquire_buffer(node->size);
+    node->inputs = std::move(inputs);
+    node->requires_grad =
+        recording && std::ranges::any_of(node->inputs, [](const Tensor& input) { return input.node->requires_grad; });
+    node->forward();
+    if (!node->requires_grad) node->inputs.clear();
+    return output;
+}
+
+Tensor shared_weights(const Tensor& parameter) {
+    struct SharedLeaf final : Node {
+        Tensor owner;
+        ~SharedLeaf() override { data = nullptr; }    // the owner frees it
+    };
+    auto* node = new SharedLeaf;
+    node->owner = parameter;
+    node->references = 1;
+    node->shape = parameter.shape();
+    node->size = parameter.size();
+    node->data = parameter.data();
+    node->name = parameter.node->name;
+    node->where = parameter.node->where;
+    node->requires_grad = true;
+    Tensor shared;
+    shared.node = node;
+    return shared;
+}
+
+void reject(const std::string& message, const Where& where) {
+    throw std::invalid_argument(fmt::format("{} [{}]", message, to_string(where)));
+}
+
+std::string label(const Node& node) {
+    if (!node.name.empty()) return fmt::format("{} {}", node.name, to_string(node.shape));
+    if (node.id == 0) return fmt::format("leaf {}", to_string(node.shape));
+    return fmt::format("#{} {} {}", node.id, node.op, to_string(node.shape));
+}
+
+int checked_dim(const char* op, const Tensor& x, int dim, const Where& where) {
+    const int index = dim < 0 ? dim + x.rank() : dim;
+    if (index < 0 || index >= x.rank())
+        reject(fmt::format("{}: no dimension {} in the shape {}", op, dim, to_string(x.shape())), where);
+    return index;
+}
+
+NoGrad::NoGrad() : before(std::exchange(recording, false)) {}
+NoGrad::~NoGrad() { recording = before; }
+
+void restart_node_ids() { next_id = 1; }
+
+}  // namespace lookback

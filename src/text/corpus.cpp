@@ -1,0 +1,237 @@
+#include "lookback/text/corpus.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+#include <system_error>
+
+#include "lookback/program/error.h"
+#include "lookback/program/file.h"
+
+namespace lookback {
+
+namespace {
+
+constexpr std::size_t longest_token = 1000;  // bytes; what is longer is no word but a sign of the wrong file
+constexpr std::string_view corpus_files = "a corpus is a folder with train.tsv, valid.tsv and test*.tsv";
+
+// A file's text and where in it we are, which is how every message begins.
+class Lines {
+  public:
+    explicit Lines(const std::filesystem::path& file) : path(file.string()) {
+        // Asked for before opening: to open a pipe would wait for its writer.
+        std::error_code error;  // read_file tells the reason better
+        const std::filesystem::file_type type = std::filesystem::status(file, error).type();
+        if (type == std::filesystem::file_type::not_found) {
+            throw BadInput(fmt::format("{}: no such file: {}", path, corpus_files));
+        }
+        if (!error && type != std::filesystem::file_type::regular) {
+            throw BadInput(fmt::format("{}: a folder or a device, not a file: {}", path, corpus_files));
+        }
+        text = read_file(file);
+        rest = text;
+        if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);
+    }
+
+    // The next line, without its end.
+    bool next(std::string_view& line) {
+        if (rest.empty()) return false;
+        const std::size_t end = rest.find('\n');
+        line = rest.substr(0, end);
+        rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+        if (line.ends_with('\r')) line.remove_suffix(1);
+        ++number;
+        return true;
+    }
+
+    [[noreturn]] void fail(std::string_view what) const {
+        throw BadInput(fmt::format("{}:{}: {}", path, number, what));
+    }
+    [[noreturn]] void fail_as_a_whole(std::string_view what) const {
+        throw BadInput(fmt::format("{}: {}", path, what));
+    }
+
+  private:
+    std::string path;
+    std::string text;
+    std::string_view rest;
+    int number = 0;
+};
+
+bool is_blank(std::string_view line) { return line.find_first_not_of(' ') == std::string_view::npos; }
+
+// Bytes of the UTF-8 character beyond ASCII that `text` begins with; 0 if that is none. The limits of the second byte
+// shut out overlong forms, surrogates and what lies beyond U+10FFFF (RFC 3629, section 4).
+std::size_t character_size(std::string_view text) {
+    const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0; };
+    const int lead = byte(0);
+    if (lead < 0xC2 || lead > 0xF4) return 0;
+    const int lowest = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+    const int highest = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+    if (byte(1) < lowest || byte(1) > highest) return 0;
+    const std::size_t size = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    for (std::size_t i = 2; i < size; ++i)
+        if (byte(i) < 0x80 || byte(i) > 0xBF) return 0;
+    return size;
+}
+
+// Control characters are refused too: NUL is the mark of UTF-16 or of no text at all, a bare CR hides a line's end, and
+// an escape would reach the reader's terminal.
+void check_characters(const Lines& lines, std::string_view line) {
+    for (std::size_t i = 0; i < line.size();) {
+        const int byte = static_cast<unsigned char>(line[i]);
+        const std::size_t size = byte < 0x80 ? 1 : character_size(line.substr(i));
+        if (size == 0)
+            lines.fail(fmt::format("byte {} of the line, 0x{:02X}, is not UTF-8: save the file as UTF-8", i + 1, byte));
+        if ((byte < 0x20 && byte != '\t') || byte == 0x7F) {
+            lines.fail(
+                fmt::format("byte {} of the line, 0x{:02X}, is a control character: save the file as plain UTF-8 text",
+                            i + 1, byte));
+        }
+        i += size;
+    }
+}
+
+std::vector<std::string> read_side(const Lines& lines, std::string_view text, std::string_view side) {
+    std::vector<std::string> tokens = split(text);
+    if (tokens.empty())
+        lines.fail(fmt::format("the {} sentence is empty: write source<TAB>target, or delete the line", side));
+    for (const std::string& token : tokens) {
+        if (token.size() > longest_token) {
+            lines.fail(
+                fmt::format("a token of {} bytes in the {} sentence, at most {} are allowed: separate tokens by blanks",
+                            token.size(), side, longest_token));
+        }
+    }
+    return tokens;
+}
+
+// "0-2" -> (0, 2)
+std::pair<int, int> read_link(const Lines& lines, const std::string& token) {
+    std::pair<int, int> link{-1, -1};
+    const char* const end = token.data() + token.size();
+    const auto source = std::from_chars(token.data(), end, link.first);
+    if (source.ec == std::errc() && source.ptr != end && *source.ptr == '-') {
+        const auto target = std::from_chars(source.ptr + 1, end, link.second);
+        if (target.ec == std::errc() && target.ptr == end && link.first >= 0 && link.second >= 0) return link;
+    }
+    lines.fail(fmt::format("\"{}\" is no link: write source-target, positions from 0, as in 0-0 1-2 2-1", token));
+}
+
+// Numbers count as numbers: "test-2" < "test-10".
+bool natural_less(std::string_view a, std::string_view b) {
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    const auto take_number = [&](std::string_view& text) {
+        const auto end = std::find_if_not(text.begin(), text.end(), is_digit);
+        std::string_view number = text.substr(0, static_cast<std::size_t>(end - text.begin()));
+        text.remove_prefix(number.size());
+        number.remove_prefix(std::min(number.find_first_not_of('0'), number.size()));
+        return number;
+    };
+    std::string_view x = a, y = b;
+    while (!x.empty() && !y.empty()) {
+        if (is_digit(x.front()) && is_digit(y.front())) {
+            const std::string_view m = take_number(x), n = take_number(y);
+            if (m.size() != n.size()) return m.size() < n.size();
+            if (m != n) return m < n;
+        } else {
+            if (x.front() != y.front()) return x < y;
+            x.remove_prefix(1);
+            y.remove_prefix(1);
+        }
+    }
+    if (x.empty() != y.empty()) return x.empty();
+    return a < b;  // "test-01" and "test-1"
+}
+
+void check_links(const std::filesystem::path& file, const Corpus::Test& test) {
+    for (std::size_t i = 0; i < test.alignments.size(); ++i) {
+        const auto [sources, targets] = std::pair(test.pairs[i].source.size(), test.pairs[i].target.size());
+        for (const auto& [source, target] : test.alignments[i]) {
+            if (static_cast<std::size_t>(source) < sources && static_cast<std::size_t>(target) < targets) continue;
+            throw BadInput(
+                fmt::format("{}:{}: the link {}-{} points outside its pair, which has {} source and {} target tokens: "
+                            "write source-target, positions from 0",
+                            file.string(), i + 1, source, target, sources, targets));
+        }
+    }
+}
+
+Vocabulary vocabulary_of(const std::vector<Pair>& pairs, std::vector<std::string> Pair::*side) {
+    std::vector<std::vector<std::string>> sentences;
+    sentences.reserve(pairs.size());
+    for (const Pair& pair : pairs) sentences.push_back(pair.*side);
+    return Vocabulary::of(sentences);
+}
+
+}  // namespace
+
+std::vector<Pair> read_pairs(const std::filesystem::path& file) {
+    Lines lines(file);
+    std::vector<Pair> pairs;
+    for (std::string_view line; lines.next(line);) {
+        check_characters(lines, line);
+        if (is_blank(line)) continue;
+        const std::size_t tab = line.find('\t');
+        if (tab == std::string_view::npos) lines.fail("no tab between the two sentences: write source<TAB>target");
+        const std::string_view rest = line.substr(tab + 1);
+        Pair& pair = pairs.emplace_back();
+        pair.source = read_side(lines, line.substr(0, tab), "source");
+        pair.target = read_side(lines, rest.substr(0, rest.find('\t')), "target");
+    }
+    if (pairs.empty()) lines.fail_as_a_whole("the file is empty: write one pair a line, source<TAB>target");
+    return pairs;
+}
+
+std::vector<Alignment> read_alignments(const std::filesystem::path& file, std::size_t expected) {
+    Lines lines(file);
+    std::vector<Alignment> alignments;
+    for (std::string_view line; lines.next(line);) {
+        check_characters(lines, line);
+        Alignment& alignment = alignments.emplace_back();
+        for (const std::string& token : split(line)) alignment.push_back(read_link(lines, token));
+    }
+    if (alignments.size() != expected) {
+        lines.fail_as_a_whole(
+            fmt::format("{} lines for {} pairs: write one line of links a pair, an empty one if it has none",
+                        alignments.size(), expected));
+    }
+    return alignments;
+}
+
+Corpus read_corpus(const std::filesystem::path& folder) {
+    std::error_code error;
+    if (std::filesystem::status(folder, error).type() == std::filesystem::file_type::not_found) {
+        throw BadInput(fmt::format("{}: no such folder: {}", folder.string(), corpus_files));
+    }
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+        const std::filesystem::path file = entry.path().filename();
+        if (file.string().starts_with("test") && file.extension() == ".tsv") names.push_back(file.stem().string());
+    }
+    if (error)
+        throw BadInput(
+            fmt::format("{}: cannot read the folder: {}: {}", folder.string(), error.message(), corpus_files));
+    std::sort(names.begin(), names.end(), natural_less);
+
+    Corpus corpus;
+    corpus.train = read_pairs(folder / "train.tsv");
+    corpus.valid = read_pairs(folder / "valid.tsv");
+    if (names.empty()) throw BadInput(fmt::format("{}: no test*.tsv in it: {}", folder.string(), corpus_files));
+    for (const std::string& name : names) {
+        Corpus::Test& test = corpus.tests.emplace_back();
+        test.name = name;
+        test.pairs = read_pairs(folder / (name + ".tsv"));
+        const std::filesystem::path links = folder / (name + ".align");
+        if (std::filesystem::status(links, error).type() == std::filesystem::file_type::not_found) continue;
+        test.alignments = read_alignments(links, test.pairs.size());
+        check_links(links, test);
+    }
+    corpus.source = vocabulary_of(corpus.train, &Pair::source);
+    corpus.target = vocabulary_of(corpus.train, &Pair::target);
+    return corpus;
+}
+
+}  // namespace lookback

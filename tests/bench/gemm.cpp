@@ -1,0 +1,156 @@
+// How fast are the matrix products? Prints, for shapes that training meets (64..640 rows against 64..512 columns) and two
+// large ones: GFLOP/s, the share of what one core can do at most (measured: fma on registers alone), and the ratio to
+// OpenBLAS on one thread where it was found at build time. `--json FILE` writes the same figures; `--seconds S` sets the
+// time spent on each figure (default 0.3).
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "../../src/kernels/kernels.h"
+#include "../../src/kernels/simd.h"
+
+#ifdef LOOKBACK_HAS_OPENBLAS
+#include <cblas.h>
+#endif
+
+using namespace lookback;
+
+namespace {
+
+double now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// The best of many short runs, since other programs can only make a run slower.
+double seconds_of(const std::function<void()>& call, double budget) {
+    int calls = 1;
+    double best = 1e9;
+    for (const double start = now(); now() - start < budget;) {
+        const double begin = now();
+        for (int i = 0; i < calls; ++i) call();
+        const double each = (now() - begin) / calls;
+        best = std::min(best, each);
+        if (each * calls < 1e-3) calls *= 2;
+    }
+    return best;
+}
+
+// Twelve chains of fma on registers, and nothing else.
+double peak_flops() {
+    constexpr int chains = 12, turns = 4096;
+    static volatile real sink;
+    const double seconds = seconds_of(
+        [] {
+            kernels::Vector sum[chains];
+            for (int i = 0; i < chains; ++i) sum[i] = kernels::Vector{} + real(i);
+            const kernels::Vector a = kernels::Vector{} + real(0.5) + sink;
+            for (int k = 0; k < turns; ++k)
+#pragma GCC unroll 12
+                for (int i = 0; i < chains; ++i) sum[i] = kernels::fma(a, sum[i], a);
+            for (int i = 1; i < chains; ++i) sum[0] = sum[0] + sum[i];
+            sink = sum[0][0] * 0;
+        },
+        1.0);
+    return 2.0 * chains * turns * kernels::lanes / seconds;
+}
+
+struct Shape {
+    int M, K, N;
+};
+
+// Starts at a cache line, as the data of a Tensor does.
+class Array {
+  public:
+    explicit Array(std::size_t n) : storage(n + 64 / sizeof(real)) {
+        while (reinterpret_cast<std::uintptr_t>(&storage[start]) % 64 != 0) ++start;
+    }
+    real& operator[](std::size_t i) { return storage[start + i]; }
+    real* data() { return &storage[start]; }
+
+  private:
+    std::vector<real> storage;
+    std::size_t start = 0;
+};
+
+enum class Form { nn, nt, tn };
+
+using Gemm = void (*)(int, int, int, const real*, int, const real*, int, real*, int);
+
+#ifdef LOOKBACK_HAS_OPENBLAS
+void openblas(Form form, Shape s, const real* A, int lda, const real* B, int ldb, real* C, int ldc) {
+    const auto left = form == Form::tn ? CblasTrans : CblasNoTrans, right = form == Form::nt ? CblasTrans : CblasNoTrans;
+#ifdef LOOKBACK_DOUBLE
+    cblas_dgemm(CblasRowMajor, left, right, s.M, s.N, s.K, 1, A, lda, B, ldb, 1, C, ldc);
+#else
+    cblas_sgemm(CblasRowMajor, left, right, s.M, s.N, s.K, 1, A, lda, B, ldb, 1, C, ldc);
+#endif
+}
+#endif
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::string json_file;
+    double budget = 0.3;
+    for (int i = 1; i < argc; i += 2) {
+        const std::string_view option = argv[i];
+        if (i + 1 < argc && option == "--json")
+            json_file = argv[i + 1];
+        else if (i + 1 < argc && option == "--seconds")
+            budget = std::strtod(argv[i + 1], nullptr);
+        else {
+            fmt::print(stderr, "usage: gemm [--json FILE] [--seconds S]\n");
+            return 2;
+        }
+    }
+    const Shape shapes[] = {{64, 64, 64},    {16, 128, 384},  {32, 128, 384},   {64, 128, 384},     {64, 192, 384},
+                            {32, 384, 128},  {384, 32, 128},  {640, 64, 64},    {640, 64, 256},     {640, 128, 512},
+                            {1300, 128, 128}, {128, 1300, 128}, {640, 512, 2048}, {1024, 1024, 1024}, {20, 16, 20},
+                            {50, 16, 50},    {50, 50, 16},    {7, 64, 100},     {1, 128, 384}};
+    const double peak = peak_flops();
+    fmt::print("peak of one core: {:.1f} GFLOP/s in {} ({} lanes)\n\n", peak * 1e-9, sizeof(real) == 4 ? "float" : "double",
+               kernels::lanes);
+    fmt::print("{:>5} {:>5} {:>5}  form  {:>8} {:>7} {:>10}\n", "M", "K", "N", "GFLOP/s", "of peak", "/ OpenBLAS");
+    std::string json = fmt::format("{{\"peak_gflops\": {:.2f}, \"results\": [", peak * 1e-9);
+    bool first = true;
+    for (const Shape s : shapes) {
+        const std::size_t a_size = std::size_t(s.M) * s.K, b_size = std::size_t(s.K) * s.N, c_size = std::size_t(s.M) * s.N;
+        Array A(a_size), B(b_size), C(c_size);
+        for (std::size_t i = 0; i < a_size; ++i) A[i] = real(i % 17) * real(0.1) - real(0.8);
+        for (std::size_t i = 0; i < b_size; ++i) B[i] = real(i % 13) * real(0.1) - real(0.6);
+        for (const Form form : {Form::nn, Form::nt, Form::tn}) {
+            const char* name = form == Form::nn ? "nn" : form == Form::nt ? "nt" : "tn";
+            const Gemm gemm = form == Form::nn ? kernels::gemm_nn : form == Form::nt ? kernels::gemm_nt : kernels::gemm_tn;
+            const int lda = form == Form::tn ? s.M : s.K, ldb = form == Form::nt ? s.K : s.N;
+            const double flop = 2.0 * s.M * s.N * s.K;
+            const auto ours = [&] { gemm(s.M, s.N, s.K, A.data(), lda, B.data(), ldb, C.data(), s.N); };
+            const double speed = flop / seconds_of(ours, budget);
+            fmt::print("{:5} {:5} {:5}   {}   {:8.1f} {:6.0f}%", s.M, s.K, s.N, name, speed * 1e-9, 100 * speed / peak);
+            json += fmt::format("{}{{\"M\": {}, \"K\": {}, \"N\": {}, \"form\": \"{}\", \"gflops\": {:.2f}, \"of_peak\": {:.4f}",
+                                first ? "" : ", ", s.M, s.K, s.N, name, speed * 1e-9, speed / peak);
+            first = false;
+#ifdef LOOKBACK_HAS_OPENBLAS
+            openblas_set_num_threads(1);
+            const auto theirs = [&] { openblas(form, s, A.data(), lda, B.data(), ldb, C.data(), s.N); };
+            const double other = flop / seconds_of(theirs, budget);
+            fmt::print(" {:10.2f}", speed / other);
+            json += fmt::format(", \"openblas_gflops\": {:.2f}, \"to_openblas\": {:.4f}", other * 1e-9, speed / other);
+#endif
+            json += "}";
+            fmt::print("\n");
+        }
+    }
+    json += "]}\n";
+    if (!json_file.empty() && !(std::ofstream(json_file) << json)) {
+        fmt::print(stderr, "gemm: cannot write {}\n", json_file);
+        return 1;
+    }
+}

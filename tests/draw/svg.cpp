@@ -1,0 +1,145 @@
+#include "lookback/draw/svg.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <stdexcept>
+
+using namespace lookback;
+
+namespace {
+
+int count(const std::string& text, const std::string& part) {
+    int found = 0;
+    for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++found;
+    return found;
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+// Where the text `name` stands.
+double y_of(const std::string& document, const std::string& name) {
+    const std::size_t at = document.rfind(" y=\"", document.find(">" + name + "</text>"));
+    return std::atof(document.c_str() + at + 4);
+}
+
+LineChart chart_of(std::vector<Series> series) {
+    return {.title = "Score", .x_label = "x", .y_label = "y", .series = std::move(series)};
+}
+
+const AttentionMap love{.title = "I love you",
+                        .rows = {"je", "t'", "aime"},
+                        .columns = {"I", "love", "you"},
+                        .weights = {1, 0, 0, 0, .004, .95, 0, .9, .1},
+                        .gold = {{0, 0}, {1, 2}, {2, 1}}};
+
+}  // namespace
+
+TEST_CASE("a picture is one document with title, description and a dark style, and names no other file") {
+    for (const std::string& document : {svg::line_chart(chart_of({{"a", {1, 2}, {0, 1}}})), svg::attention_map(love),
+                                        svg::small_multiples("heads", {love, love}, 2)}) {
+        CHECK(document.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\""));
+        CHECK(document.ends_with("</svg>\n"));
+        CHECK(count(document, "<title>") == 1);
+        CHECK(count(document, "<desc>") == 1);
+        CHECK(has(document, "@media (prefers-color-scheme:dark)"));
+        CHECK_FALSE(has(document, "href"));
+        CHECK_FALSE(has(document, "nan"));
+    }
+}
+
+TEST_CASE("texts from outside are escaped, and control characters do not reach the file") {
+    AttentionMap map = love;
+    map.title = "<b>&\"'\x01";
+    map.rows[0] = "</text>";
+    map.columns[0] = "<script>";
+    for (const std::string& document : {svg::attention_map(map), svg::small_multiples(map.title, {map}, 1)}) {
+        CHECK(has(document, "<title>&lt;b&gt;&amp;&quot;&#39; </title>"));
+        CHECK(has(document, ">&lt;/text&gt;</text>"));
+        CHECK(has(document, ">&lt;script&gt;</text>"));
+        CHECK_FALSE(has(document, "<script"));
+        CHECK_FALSE(has(document, "\x01"));
+    }
+    CHECK(has(svg::line_chart(chart_of({{"a<b", {1, 2}, {0, 1}}})), ">a&lt;b</text>"));
+}
+
+TEST_CASE("the points of a line stand where its axes say") {
+    LineChart chart = chart_of({{"a", {1, 2, 3}, {0, .5, 1}}});
+    chart.y_min = 0, chart.y_max = 1;
+    // The plot goes from x = 56 to 592.2 (the name is one letter wide) and from y = 350 up to 70.
+    CHECK(has(svg::line_chart(chart), "d=\"M56 350 324.1 210 592.2 70\""));
+    chart.log_y = true, chart.y_min = 0.01;
+    chart.series[0].ys = {0.01, 0.1, 1};
+    CHECK(has(svg::line_chart(chart), "d=\"M56 350 324.1 210 592.2 70\""));
+}
+
+TEST_CASE("a logarithmic axis leaves out what is not positive, and any axis what is not finite") {
+    LineChart chart = chart_of({{"a", {1, 2, 3, 4, 5}, {1, 0, -1, std::nan(""), 100}}});
+    chart.log_y = true;
+    CHECK(has(svg::line_chart(chart), "d=\"M56 350 592.2 70\""));
+}
+
+TEST_CASE("the names at the ends of the lines never overlap and keep the order of the lines") {
+    const std::string document = svg::line_chart(chart_of({{"aa", {1, 2}, {.2, 0}},
+                                                           {"bb", {1, 2}, {.5, 0}},
+                                                           {"cc", {1, 2}, {1, 0}},
+                                                           {"dd", {1, 2}, {1, .99}},
+                                                           {"ee", {1, 2}, {1, 1}}}));
+    const std::vector<double> ys = {y_of(document, "ee"), y_of(document, "dd"), y_of(document, "cc"),
+                                    y_of(document, "bb"), y_of(document, "aa")};
+    for (std::size_t i = 1; i < ys.size(); ++i) CHECK(ys[i] - ys[i - 1] >= 18.9);
+    CHECK(ys.back() <= 355);
+    CHECK(ys.front() >= 70);
+}
+
+TEST_CASE("lines of many points have no marks but the one beside their name") {
+    Series series{"loss", {}, {}};
+    for (int i = 0; i < 100; ++i) series.xs.push_back(i), series.ys.push_back(1.0 / (i + 1));
+    CHECK(count(svg::line_chart(chart_of({series})), "class=\"mark") == 1);
+    CHECK(count(svg::line_chart(chart_of({{"few", {1, 2, 3}, {1, 2, 3}}})), "class=\"mark") == 4);
+}
+
+TEST_CASE("a map fills its cells by weight, leaves the empty ones out and outlines the gold alignment") {
+    const std::string document = svg::attention_map(love);
+    CHECK(count(document, "class=\"weight\"") == 4);
+    CHECK(has(document, "fill-opacity=\"0.95\""));
+    CHECK(has(document, ">0.95</text>"));
+    CHECK(count(document, "class=\"gold\"") == 3 + 1);  // one is the legend's
+    CHECK(has(document, "aime looks most at love, 0.90."));
+}
+
+TEST_CASE("small multiples name the tokens once and each map by its title") {
+    std::vector<AttentionMap> maps(6, love);
+    for (std::size_t i = 0; i < maps.size(); ++i) maps[i].title = "head " + std::to_string(i);
+    const std::string document = svg::small_multiples("heads", maps, 3);
+    CHECK(count(document, ">aime</text>") == 2);
+    CHECK(count(document, ">love</text>") == 3);
+    for (const AttentionMap& map : maps) CHECK(count(document, ">" + map.title + "</text>") == 1);
+    maps[4].gold.clear();
+    maps[4].columns.pop_back();
+    maps[4].weights.resize(6);
+    CHECK_THROWS_WITH_AS(svg::small_multiples("heads", maps, 3),
+                         "small_multiples: map 4 is 3 x 2, the first 3 x 3: draw the same tokens",
+                         std::invalid_argument);
+    CHECK_THROWS_AS(svg::small_multiples("heads", {}, 3), std::invalid_argument);
+}
+
+TEST_CASE("odd numbers make no broken picture") {
+    const double nan = std::nan("");
+    CHECK_FALSE(has(svg::attention_map(
+                        {.title = "", .rows = {"a"}, .columns = {"b", "c", "d"}, .weights = {nan, -1, 7}, .gold = {}}),
+                    "=\"nan"));
+    CHECK_NOTHROW(svg::attention_map({.title = "", .rows = {}, .columns = {}, .weights = {}, .gold = {}}));
+    for (const std::vector<double>& ys :
+         std::vector<std::vector<double>>{{nan, nan}, {5, 5}, {1e300, -1e300}, {0, HUGE_VAL}, {1e-320, 1}}) {
+        for (const bool log : {false, true}) {
+            LineChart chart = chart_of({{"a", {1, 2}, ys}});
+            chart.log_y = log;
+            const std::string document = svg::line_chart(chart);
+            const std::string drawing = document.substr(document.find("</desc>"));
+            CHECK_FALSE(has(drawing, "nan"));
+            CHECK_FALSE(has(drawing, "inf"));
+        }
+    }
+}

@@ -1,0 +1,193 @@
+#include "lookback/draw/terminal.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <optional>
+#include <sstream>
+#include <stdexcept>
+
+using namespace lookback;
+
+namespace {
+
+const LineChart scores{
+    .title = "Score by length",
+    .x_label = "clauses",
+    .y_label = "exact match",
+    .series = {{"fixed vector", {1, 2, 3, 4}, {.91, .53, .02, 0}}, {"attention", {1, 2, 3, 4}, {1, 1, .99, .98}}},
+    .y_min = 0,
+    .y_max = 1};
+
+const AttentionMap love{.title = "I love you",
+                        .rows = {"je", "t'", "aimé"},
+                        .columns = {"I", "love", "you"},
+                        .weights = {.93, .04, .03, .02, .38, .6, .01, .72, .27},
+                        .gold = {}};
+
+int widest_line(const std::string& text) {
+    std::istringstream lines(text);
+    int width = 0;
+    for (std::string line; std::getline(lines, line);) width = std::max(width, text_width(line));
+    return width;
+}
+
+std::string without_colour(const std::string& text) {
+    std::string plain;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == '\x1b')
+            i = text.find('m', i);
+        else
+            plain += text[i];
+    }
+    return plain;
+}
+
+// Sets an environment variable, or unsets it, until the end of the block.
+struct Environment {
+    const char* name;
+    std::optional<std::string> before;
+    Environment(const char* name_, const char* value) : name(name_) {
+        if (const char* old = std::getenv(name)) before = old;
+        value ? setenv(name, value, 1) : unsetenv(name);
+    }
+    ~Environment() { before ? setenv(name, before->c_str(), 1) : unsetenv(name); }
+};
+
+}  // namespace
+
+TEST_CASE("a chart in the terminal has a mark of its own for each series, side by side where they share an x") {
+    CHECK(terminal::line_chart(scores, {.width = 40}, 6) ==
+          "exact match  o fixed vector  x attention\n"
+          "    1 ┤ o x        x         x        x\n"
+          "  0.8 ┤\n"
+          "  0.6 ┤          o\n"
+          "  0.4 ┤\n"
+          "  0.2 ┤\n"
+          "    0 ┤                    o        o\n"
+          "      └─────────────────────────────────\n"
+          "         1        2         3        4  clauses\n");
+}
+
+TEST_CASE("a map in the terminal can be read without colour") {
+    CHECK(terminal::attention_map(love, {}) ==
+          "I love you\n"
+          "       I  love you\n"
+          "je    █9█  ·    ·\n"
+          "t'     ·  ░3░░ ▒6▒\n"
+          "aimé   ·  ▓7▓▓ ░2░\n");
+}
+
+TEST_CASE("colour adds escapes only: the marks and the numbers stay") {
+    const std::string chart = terminal::line_chart(scores, {.colour = true});
+    CHECK(chart.find("\x1b[38;5;33mo\x1b[0m") != std::string::npos);
+    CHECK(without_colour(chart) == terminal::line_chart(scores, {}));
+    const std::string map = terminal::attention_map(love, {.colour = true});
+    CHECK(map.find("\x1b[48;5;") != std::string::npos);
+    CHECK(without_colour(map).find("\naimé   ·    7   2") != std::string::npos);
+}
+
+TEST_CASE("columns too wide for the screen are numbered and explained, and more than fit follow below") {
+    AttentionMap map{.title = "", .rows = {"x"}, .columns = {}, .weights = {}, .gold = {}};
+    for (int s = 0; s < 12; ++s) map.columns.push_back("extraordinary");
+    map.weights.assign(12, 1.0 / 12);
+    const std::string numbered = terminal::attention_map(map, {.width = 80});
+    CHECK(numbered.find(" 1   2   3 ") != std::string::npos);
+    CHECK(numbered.find("\n1 extraordinary  2 extraordinary  3 ") != std::string::npos);
+    CHECK(widest_line(numbered) <= 80);
+    for (int width = 24; width < 80; ++width)
+        CHECK(widest_line(terminal::attention_map(map, {.width = width})) <= width);
+    CHECK(terminal::attention_map(map, {.width = 30})
+              .starts_with("    1   2   3   4   5   6\nx   ·   ·   ·   ·   ·   ·\n    7   8"));
+}
+
+TEST_CASE("weights that are no weights are drawn as the nearest that are") {
+    const AttentionMap odd{
+        .title = "", .rows = {"a"}, .columns = {"b", "c", "d"}, .weights = {std::nan(""), -1, 7}, .gold = {}};
+    CHECK(terminal::attention_map(odd, {}) == "    b   c   d\na   ·   ·  █9█\n");
+}
+
+TEST_CASE("odd figures are drawn without harm") {
+    const double nan = std::nan("");
+    CHECK_NOTHROW(terminal::attention_map({.title = "", .rows = {}, .columns = {}, .weights = {}, .gold = {}}, {}));
+    const auto draw = [](std::vector<double> xs, std::vector<double> ys) {
+        return terminal::line_chart({.title = "", .x_label = "x", .y_label = "y", .series = {{"a", xs, ys}}}, {}, 3);
+    };
+    CHECK_NOTHROW(draw({}, {}));
+    CHECK_NOTHROW(draw({1}, {5}));
+    CHECK_NOTHROW(draw({1, 2}, {3, 3}));
+    CHECK_NOTHROW(draw({1, 2, nan}, {1e300, -1e300, 0}));
+    CHECK_NOTHROW(draw({1e-300, 2e-300}, {HUGE_VAL, nan}));
+}
+
+TEST_CASE("figures whose sizes do not fit are refused with the numbers") {
+    CHECK_THROWS_WITH_AS(
+        terminal::attention_map({.title = "", .rows = {"a"}, .columns = {"b"}, .weights = {}, .gold = {}}, {}),
+        "attention_map: 1 rows x 1 columns want 1 weights, got 0", std::invalid_argument);
+    CHECK_THROWS_WITH_AS(
+        terminal::line_chart({.title = "", .x_label = "", .y_label = "", .series = {{"a", {1, 2}, {1}}}}, {}),
+        "line_chart: series 'a' has 2 xs and 1 ys: give one y for each x", std::invalid_argument);
+    CHECK_THROWS_AS(terminal::line_chart({.title = "", .x_label = "", .y_label = "", .series = {}}, {}),
+                    std::invalid_argument);
+}
+
+TEST_CASE("a sparkline goes from the lowest to the highest value and averages what does not fit") {
+    using Values = std::vector<double>;
+    CHECK(terminal::sparkline(Values{7, 6, 5, 4, 3, 2, 1, 0}) == "█▇▆▅▄▃▂▁");
+    CHECK(terminal::sparkline(Values{0, 2, 6, 8}, 2) == "▁█");
+    CHECK(terminal::sparkline(Values{1, std::nan(""), 2}) == "▁?█");
+    CHECK(terminal::sparkline(Values{3, 3}) == "▁▁");
+    CHECK(terminal::sparkline(Values{}) == "");
+}
+
+TEST_CASE("a file is no screen: 80 columns and no colour, whatever the environment says") {
+    const Environment term("TERM", "xterm"), columns("COLUMNS", "33"), no_colour("NO_COLOR", nullptr);
+    std::FILE* file = std::tmpfile();
+    const terminal::Style style = terminal::style_of(file);
+    std::fclose(file);
+    CHECK_FALSE(style.screen);
+    CHECK_FALSE(style.colour);
+    CHECK(style.width == 80);
+}
+
+TEST_CASE("a screen has colour unless NO_COLOR is set or TERM is dumb, and the width of COLUMNS or of the terminal") {
+    const int master = posix_openpt(O_RDWR | O_NOCTTY);
+    grantpt(master);
+    unlockpt(master);
+    std::FILE* screen = std::fopen(ptsname(master), "w");
+    REQUIRE(screen);
+    const winsize size{24, 57, 0, 0};
+    ioctl(fileno(screen), TIOCSWINSZ, &size);
+    const Environment term("TERM", "xterm"), columns("COLUMNS", nullptr), no_colour("NO_COLOR", nullptr);
+    CHECK(terminal::style_of(screen).colour);
+    CHECK(terminal::style_of(screen).width == 57);
+    {
+        const Environment wide("COLUMNS", "99"), set("NO_COLOR", "1");
+        CHECK(terminal::style_of(screen).width == 99);
+        CHECK(terminal::style_of(screen).screen);
+        CHECK_FALSE(terminal::style_of(screen).colour);
+    }
+    {
+        const Environment dumb("TERM", "dumb");
+        CHECK_FALSE(terminal::style_of(screen).screen);
+        CHECK_FALSE(terminal::style_of(screen).colour);
+    }
+    const Environment empty("NO_COLOR", ""), nonsense("COLUMNS", "many");
+    CHECK(terminal::style_of(screen).colour);
+    CHECK(terminal::style_of(screen).width == 57);
+    std::fclose(screen);
+    close(master);
+}
+
+TEST_CASE("a text's width is its number of code points") {
+    CHECK(text_width("écoute") == 6);
+    CHECK(text_width("") == 0);
+    CHECK(cut_text("écoute", 6) == "écoute");
+    CHECK(cut_text("écoute", 5) == "écou…");
+    CHECK(cut_text("écoute", 1) == "…");
+    CHECK(cut_text("écoute", 0) == "");
+}

@@ -1,0 +1,127 @@
+#include "../../src/kernels/kernels.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <thread>
+
+#include "../../src/kernels/reference.h"
+#include "arrays.h"
+
+using namespace lookback;
+using test::Numbers;
+
+namespace {
+
+using Gemm = void (*)(int, int, int, const real*, int, const real*, int, real*, int);
+
+struct Form {
+    std::string name;
+    Gemm fast, plain;
+    bool A_transposed, B_transposed;
+};
+
+const Form forms[] = {{"nn", kernels::gemm_nn, kernels::reference::gemm_nn, false, false},
+                          {"nt", kernels::gemm_nt, kernels::reference::gemm_nt, false, true},
+                          {"tn", kernels::gemm_tn, kernels::reference::gemm_tn, true, false}};
+
+// A product whose rows have `gap` more elements than their matrix is wide: those must stay as they were.
+struct Product {
+    int M, N, K, lda, ldb, ldc;
+    std::vector<real> A, B, C;
+
+    Product(const Form& form, int rows, int columns, int depth, Numbers& numbers, int gap)
+        : M(rows), N(columns), K(depth), lda((form.A_transposed ? M : K) + numbers.below(gap + 1)),
+          ldb((form.B_transposed ? K : N) + numbers.below(gap + 1)), ldc(N + numbers.below(gap + 1)),
+          A(numbers.array(std::size_t(lda) * (form.A_transposed ? K : M))),
+          B(numbers.array(std::size_t(ldb) * (form.B_transposed ? N : K))), C(numbers.array(std::size_t(ldc) * M)) {}
+
+    std::vector<real> by(Gemm gemm) const {
+        std::vector<real> result = C;
+        gemm(M, N, K, A.data(), lda, B.data(), ldb, result.data(), ldc);
+        return result;
+    }
+
+    std::vector<real> by_definition(const Form& form) const {
+        std::vector<real> c = C;
+        for (int i = 0; i < M; ++i)
+            for (int j = 0; j < N; ++j)
+                for (int k = 0; k < K; ++k)
+                    c[i * ldc + j] = std::fma(A[form.A_transposed ? k * lda + i : i * lda + k],
+                                              B[form.B_transposed ? j * ldb + k : k * ldb + j], c[i * ldc + j]);
+        return c;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("every gemm form has the bits of three plain loops, for every small shape") {
+    Numbers numbers(1);
+    int wrong = 0;
+    for (const Form& form : forms)
+        for (int M = 0; M <= 40; ++M)
+            for (int N = 0; N <= 40; ++N)
+                for (int K : {0, 1, 2, 3, 5, 8, 13, 17, 40}) {
+                    const Product product(form, M, N, K, numbers, 3);
+                    const bool equal = test::same(product.by(form.fast), product.by_definition(form));
+                    if (!equal && wrong++ < 10) FAIL_CHECK(form.name << ' ' << M << ' ' << N << ' ' << K);
+                }
+    CHECK(wrong == 0);
+}
+
+TEST_CASE("every gemm form has the bits of three plain loops, for every small depth") {
+    Numbers numbers(2);
+    int wrong = 0;
+    for (const Form& form : forms)
+        for (int M : {1, 6, 7, 16, 33})
+            for (int N : {1, 8, 15, 16, 17, 40})
+                for (int K = 0; K <= 40; ++K) {
+                    const Product product(form, M, N, K, numbers, 3);
+                    const bool equal = test::same(product.by(form.fast), product.by_definition(form));
+                    if (!equal && wrong++ < 10) FAIL_CHECK(form.name << ' ' << M << ' ' << N << ' ' << K);
+                }
+    CHECK(wrong == 0);
+}
+
+TEST_CASE("every gemm form has the bits of three plain loops, for large shapes with gaps between rows") {
+    Numbers numbers(3);
+    for (const Form& form : forms)
+        for (int trial = 0; trial < 20; ++trial) {
+            const int M = 1 + numbers.below(trial % 2 == 0 ? 60 : 300), N = 1 + numbers.below(450);
+            const int K = 1 + numbers.below(trial % 3 == 0 ? 600 : 130);
+            const Product product(form, M, N, K, numbers, 20);
+            INFO(form.name << ' ' << M << ' ' << N << ' ' << K);
+            const std::vector<real> expected = product.by_definition(form);
+            CHECK(test::same(product.by(form.fast), expected));
+            CHECK(test::same(product.by(form.plain), expected));
+        }
+}
+
+TEST_CASE("a NaN in a factor reaches the whole row or column of the product, even against zeros") {
+    const real nan = std::numeric_limits<real>::quiet_NaN();
+    for (const Form& form : forms) {
+        Numbers numbers(4);
+        Product product(form, 9, 21, 10, numbers, 0);
+        std::fill(product.B.begin(), product.B.end(), real(0));
+        product.A[form.A_transposed ? 4 * product.lda + 5 : 5 * product.lda + 4] = nan;  // a(5,4)
+        const std::vector<real> c = product.by(form.fast);
+        for (int i = 0; i < product.M; ++i)
+            for (int j = 0; j < product.N; ++j) CHECK(std::isnan(c[i * product.ldc + j]) == (i == 5));
+    }
+}
+
+TEST_CASE("two threads multiply at once without disturbing each other") {
+    Numbers numbers(5);
+    const Product one(forms[1], 70, 200, 300, numbers, 0), two(forms[1], 65, 210, 290, numbers, 0);
+    const std::vector<real> expected_one = one.by(kernels::gemm_nt), expected_two = two.by(kernels::gemm_nt);
+    bool equal_one = true, equal_two = true;
+    std::thread other([&] {
+        for (int i = 0; i < 50; ++i) equal_two = equal_two && test::same(two.by(kernels::gemm_nt), expected_two);
+    });
+    for (int i = 0; i < 50; ++i) equal_one = equal_one && test::same(one.by(kernels::gemm_nt), expected_one);
+    other.join();
+    CHECK(equal_one);
+    CHECK(equal_two);
+}

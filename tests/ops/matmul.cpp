@@ -1,0 +1,83 @@
+#include "lookback/ops/matmul.h"
+
+#include "ops/expect.h"
+
+using namespace lookback;
+using namespace lookback::expect;
+
+TEST_CASE("matmul in 2-D, by hand") {
+    const Tensor a({2, 3}, {1, 2, 3, 4, 5, 6}), b({3, 2}, {1, 0, 2, -1, 0, 3});
+    CHECK(matmul(a, b).shape() == Shape{2, 2});
+    CHECK(matmul(a, b).values() == Values{5, 7, 14, 13});
+}
+
+TEST_CASE("the gradient of a matrix product is dy b^T and a^T dy") {
+    Tensor a = Tensor({2, 2}, {1, 2, 3, 4}).requires_grad(), b = Tensor({2, 2}, {5, 6, 7, 8}).requires_grad();
+    backward(sum(matmul(a, b) * Tensor({2, 2}, {1, 0, 0, 10})));
+    CHECK(gradient(a) == Values{5, 7, 60, 80});
+    CHECK(gradient(b) == Values{1, 30, 2, 40});
+}
+
+TEST_CASE("a vector takes part as (1, n) or (n, 1)") {
+    const Tensor row({1, 3}, {1, 2, 3}), column({3, 1}, {4, 5, 6});
+    CHECK(matmul(row, column).values() == Values{32});
+    CHECK(matmul(column, row).values() == Values{4, 8, 12, 5, 10, 15, 6, 12, 18});
+}
+
+TEST_CASE("a batch of products is each product on its own, to the bit") {
+    const Tensor a = random_tensor({2, 3, 4, 5}), b = random_tensor({2, 3, 5, 6}, 3);
+    const auto one_by_one = [&] {
+        const Tensor flat_a = reshape(a, {6, 4, 5}), flat_b = reshape(b, {6, 5, 6});
+        std::vector<Tensor> products;
+        for (int i = 0; i < 6; ++i)
+            products.push_back(matmul(reshape(slice(flat_a, 0, i, i + 1), {4, 5}), reshape(slice(flat_b, 0, i, i + 1), {5, 6})));
+        return reshape(stack(products, 0), {2, 3, 4, 6});
+    };
+    check_same([&] { return matmul(a, b); }, one_by_one, {a, b}, 0, 0);
+}
+
+TEST_CASE("a shared right side is the same matrix for every product of the batch") {
+    const Tensor a = random_tensor({2, 3, 4}), b = random_tensor({4, 5}, 3);
+    check_same([&] { return matmul(a, b); }, [&] { return matmul(a, expand(b, {2, 4, 5})); }, {a, b}, 0, 1e-6);
+}
+
+TEST_CASE("linear is matmul with the transposed weight, to the bit, plus the bias") {
+    const Tensor x = random_tensor({2, 7, 5}), weight = random_tensor({4, 5}, 3), bias = random_tensor({4}, 4);
+    check_same([&] { return linear(x, weight); }, [&] { return matmul(x, transpose(weight)); }, {x, weight}, 0, 0);
+    check_same([&] { return linear(x, weight, bias); }, [&] { return matmul(x, transpose(weight)) + bias; },
+               {x, weight, bias}, 1e-6, 1e-6);
+}
+
+TEST_CASE("linear by hand") {
+    const Tensor weight({2, 3}, {1, 0, 2, 0, 1, -1}), bias({2}, {10, 20});
+    CHECK(linear(Tensor({3}, {1, 2, 3}), weight, bias).values() == Values{17, 19});
+    CHECK(linear(Tensor({3}, {1, 2, 3}), weight).shape() == Shape{2});
+}
+
+TEST_CASE("without inputs a product is zero, and linear its bias") {
+    { const Tensor used_before({4}, {7, 7, 7, 7}); }    // leaves its buffer to the next tensor
+    CHECK(matmul(Tensor({2, 0}), Tensor({0, 2})).values() == Values{0, 0, 0, 0});
+    { const Tensor used_before({4}, {7, 7, 7, 7}); }
+    CHECK(linear(Tensor({2, 0}), Tensor({2, 0}), Tensor({2}, {1, 2})).values() == Values{1, 2, 1, 2});
+    CHECK(matmul(Tensor({0, 3}), Tensor({3, 2})).shape() == Shape{0, 2});
+}
+
+TEST_CASE("products of sizes that do not fit are refused with both shapes and the line") {
+    const Tensor a({2, 3}), b({4, 3}), batch({5, 2, 3}), other({6, 3, 2}), vector({3});
+    check_rejected("matmul: inner sizes differ: (2, 3) x (4, 3); transpose an argument?", [&] { matmul(a, b); });
+    check_rejected("matmul: leading sizes differ: (5, 2, 3) x (6, 3, 2); expand one of them", [&] { matmul(batch, other); });
+    check_rejected("matmul: leading sizes differ: (2, 3) x (6, 3, 2); expand one of them", [&] { matmul(a, other); });
+    check_rejected("matmul: needs two dimensions or more: (2, 3) x (3); reshape a vector to (1, n) or (n, 1)",
+                   [&] { matmul(a, vector); });
+    check_rejected("linear: the input's last size is not the weight's: (3) with a weight (out, in) of (5, 2, 3)",
+                   [&] { linear(vector, batch); });
+    check_rejected("linear: the input's last size is not the weight's: (6, 3, 2) with a weight (out, in) of (2, 3)",
+                   [&] { linear(other, a); });
+    check_rejected("linear: a bias of (3) does not fit a weight (out, in) of (4, 3)", [&] { linear(a, b, vector); });
+}
+
+TEST_CASE("leading dimensions of another rank are refused") {
+    const Tensor a({2, 2, 2, 3}), b({2, 3, 2});
+    CHECK_THROWS_AS(matmul(a, b), std::invalid_argument);
+    CHECK_THROWS_AS(matmul(b, a), std::invalid_argument);
+}

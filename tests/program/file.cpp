@@ -1,0 +1,94 @@
+#include "lookback/program/file.h"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "child.h"
+#include "lookback/program/error.h"
+
+using namespace lookback;
+
+namespace {
+
+// A folder of the test's own, removed at the end.
+struct Folder {
+    std::filesystem::path path =
+        std::filesystem::temp_directory_path() / fmt::format("lookback-file-test-{}", getpid());
+    Folder() { std::filesystem::create_directory(path); }
+    ~Folder() { std::filesystem::remove_all(path); }
+    std::ptrdiff_t files() const { return std::distance(std::filesystem::directory_iterator(path), {}); }
+};
+
+template <typename Action>
+std::string error_of(Action action) {
+    try {
+        action();
+    } catch (const BadInput& error) {
+        return error.what();
+    }
+    return "";
+}
+
+}  // namespace
+
+TEST_CASE("what is written is read again, byte by byte, and replaces what was there") {
+    const Folder folder;
+    const std::string bytes("\0\r\n\xff écoute", 12);
+    write_file(folder.path / "a", "a longer text that was there before");
+    write_file(folder.path / "a", bytes);
+    CHECK(read_file(folder.path / "a") == bytes);
+    write_file(folder.path / "empty", "");
+    CHECK(read_file(folder.path / "empty") == "");
+    CHECK(folder.files() == 2);
+}
+
+TEST_CASE("a full disk leaves the old file as it was and nothing else behind") {
+    const Folder folder;
+    const std::filesystem::path path = folder.path / "model";
+    write_file(path, "old");
+    const Outcome outcome = run_in_child([&] {
+        signal(SIGXFSZ, SIG_IGN);  // so that the write fails, as on a full disk
+        const rlimit limit{1000, 1000};
+        setrlimit(RLIMIT_FSIZE, &limit);
+        return error_of([&] { write_file(path, std::string(5000, 'x')); }) ==
+                       fmt::format("cannot write {}: File too large", path.string())
+                   ? 0
+                   : 1;
+    });
+    CHECK(outcome.status == 0);
+    CHECK(read_file(path) == "old");
+    CHECK(folder.files() == 1);
+}
+
+TEST_CASE("errors name the path and the reason") {
+    const Folder folder;
+    const std::string path = folder.path.string();
+    CHECK(error_of([&] { read_file(folder.path / "none"); }) ==
+          fmt::format("cannot read {}/none: No such file or directory", path));
+    CHECK(error_of([&] { read_file(folder.path); }) == fmt::format("cannot read {}: Is a directory", path));
+    CHECK(error_of([&] { write_file(folder.path / "no" / "x", ""); }) ==
+          fmt::format("cannot write {}/no/x: No such file or directory", path));
+    CHECK(error_of([&] { write_file(folder.path, ""); }) ==
+          fmt::format("cannot write {}: it is a folder or a device: name a file", path));
+}
+
+// A pipe of the test's own stands for a device: a broken write_file must not be able to harm the machine's.
+TEST_CASE("what is no regular file is not replaced by one") {
+    const Folder folder;
+    const std::filesystem::path pipe = folder.path / "pipe";
+    REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
+    CHECK_THROWS_AS(write_file(pipe, "x"), BadInput);
+    CHECK(std::filesystem::is_fifo(pipe));
+}
+
+TEST_CASE("an output folder is made with its parents and is left empty") {
+    const Folder folder;
+    make_writable_folder(folder.path / "a" / "b");
+    make_writable_folder(folder.path / "a" / "b");
+    CHECK(std::filesystem::is_empty(folder.path / "a" / "b"));
+    write_file(folder.path / "file", "");
+    CHECK_THROWS_AS(make_writable_folder(folder.path / "file"), BadInput);
+}

@@ -1,0 +1,96 @@
+#include "lookback/program/progress.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <thread>
+
+#include "child.h"
+
+using namespace lookback;
+
+namespace {
+
+// Runs `body` in a child whose stderr is a terminal of so many columns, and returns what it wrote there.
+template <typename Body>
+std::string on_a_terminal(unsigned short columns, Body body) {
+    const int master = posix_openpt(O_RDWR | O_NOCTTY);
+    grantpt(master);
+    unlockpt(master);
+    const int terminal = open(ptsname(master), O_RDWR | O_NOCTTY);
+    const winsize size{24, columns, 0, 0};
+    ioctl(terminal, TIOCSWINSZ, &size);
+    run_in_child([&] {
+        dup2(terminal, STDERR_FILENO);
+        setenv("TERM", "xterm", 1);
+        unsetenv("COLUMNS");
+        body();
+        return 0;
+    });
+    char block[20000];
+    fcntl(master, F_SETFL, O_NONBLOCK);
+    const ssize_t count = read(master, block, sizeof block);
+    close(terminal);
+    close(master);
+    return std::string(block, count > 0 ? static_cast<std::size_t>(count) : 0);
+}
+
+void train(int steps) {
+    Progress progress("attention", steps);
+    for (int step = 0; step < steps; ++step) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        progress.advance(1000, 2.5);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("the progress line shows label, bar, steps, loss, speed and the time left") {
+    const ProgressState state{"attention", 300, 600, 0.41234, 18'200, 72.4};
+    CHECK(progress_line(state, 80) ==
+          "attention  ███████████░░░░░░░░░░░  300/600  loss 0.412   18k tokens/s  1:12 left");
+    CHECK(progress_line(state, 60) == "attention  300/600  loss 0.412   18k tokens/s  1:12 left");
+    CHECK(progress_line(state, 20) == "attention  300/600 …");
+    CHECK(progress_line({"valid", 2, 12, {}, 0, 3723}, 40) == "valid  ██░░░░░░░░░░   2/12  1:02:03 left");
+}
+
+TEST_CASE("the progress line is never wider than the screen, whatever the numbers") {
+    const double nan = std::nan("");
+    for (int width = 1; width < 120; ++width) {
+        CHECK(text_width(progress_line({"entraînement", 999999, 10, nan, 1e300, nan}, width)) <= width);
+        CHECK(text_width(progress_line({"", 0, 0, -1e30, nan, 1e300}, width)) <= width);
+    }
+}
+
+TEST_CASE("progress is quiet in a pipe or a file") {
+    const Outcome outcome = run_in_child([] {
+        setenv("TERM", "xterm", 1);
+        train(30);
+        return 0;
+    });
+    CHECK(outcome.error == "");
+    CHECK(outcome.out == "");
+}
+
+TEST_CASE("progress is quiet on a terminal that cannot redraw a line") {
+    CHECK(on_a_terminal(80, [] { setenv("TERM", "dumb", 1), train(30); }) == "");
+}
+
+TEST_CASE("on a terminal the line is redrawn at most ten times a second, within its width, and erased at the end") {
+    const auto begin = std::chrono::steady_clock::now();
+    const std::string written = on_a_terminal(40, [] { train(60); });
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    REQUIRE(written.ends_with("\r\x1b[K"));
+    int drawn = -1;  // the last redraw is the erasure
+    std::size_t at = 0;
+    for (std::size_t end; (end = written.find("\x1b[K", at)) != std::string::npos; at = end + 3, ++drawn) {
+        CHECK(text_width(written.substr(at + 1, end - at - 1)) < 40);
+        CHECK(written[at] == '\r');
+    }
+    CHECK(at == written.size());
+    CHECK(drawn >= 1);
+    CHECK(drawn <= seconds * 10);
+}

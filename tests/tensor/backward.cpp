@@ -1,0 +1,235 @@
+#include <doctest/doctest.h>
+#include <pthread.h>
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <thread>
+
+#include "lookback/ops/elementwise.h"
+#include "lookback/ops/matmul.h"
+#include "lookback/ops/shape.h"
+#include "lookback/ops/softmax.h"
+#include "lookback/tensor/gradient_check.h"
+#include "lookback/tensor/node.h"
+
+using namespace lookback;
+using Values = std::vector<real>;
+
+namespace {
+
+Values gradient(const Tensor& x) { return Values(x.grad(), x.grad() + x.size()); }
+
+}  // namespace
+
+TEST_CASE("gradients of leaves add up until zero_grad, and keep their address") {
+    Tensor x = Tensor({2}, {3, 4}).requires_grad();
+    CHECK(x.grad() == nullptr);
+    backward(sum(x * x));
+    const real* address = x.grad();
+    CHECK(gradient(x) == Values{6, 8});
+    backward(sum(x * x));
+    CHECK(gradient(x) == Values{12, 16});
+    x.zero_grad();
+    CHECK(gradient(x) == Values{0, 0});
+    backward(sum(x));
+    CHECK(gradient(x) == Values{1, 1});
+    CHECK(x.grad() == address);
+}
+
+TEST_CASE("gradients of what is no leaf start afresh at each backward, at the same address") {
+    Tensor x = Tensor({2}, {3, 4}).requires_grad();
+    const Tensor y = x * x, loss = sum(y * y);
+    backward(loss);
+    const real* address = y.grad();
+    CHECK(gradient(y) == Values{18, 32});
+    backward(loss);
+    CHECK(gradient(y) == Values{18, 32});
+    CHECK(y.grad() == address);
+    CHECK(loss.grad()[0] == 1);
+}
+
+TEST_CASE("a second backward through the same graph exactly doubles the leaves' gradients") {
+    Tensor x = Tensor({2, 2}, {1, 2, 3, -4}).requires_grad(), weight = Tensor({2, 2}, {2, 0, -1, 5}).requires_grad();
+    const Tensor loss = sum(relu(linear(x, weight)) * x);
+    backward(loss);
+    const Values dx = gradient(x), dw = gradient(weight);
+    backward(loss);
+    for (int i = 0; i < 4; ++i) {
+        CHECK(x.grad()[i] == 2 * dx[i]);
+        CHECK(weight.grad()[i] == 2 * dw[i]);
+    }
+}
+
+TEST_CASE("two losses that share a part of their graph give the sum of their gradients") {
+    Tensor x = Tensor({2}, {3, 4}).requires_grad();
+    const Tensor shared = x * x;
+    backward(sum(shared));
+    backward(sum(shared * 10));
+    CHECK(gradient(x) == Values{66, 88});
+}
+
+TEST_CASE("a gradient goes only where it was asked for") {
+    Tensor x = Tensor({2}, {3, 4}).requires_grad();
+    const Tensor constant({2}, {5, 6});
+    backward(sum(x * constant));
+    CHECK(gradient(x) == Values{5, 6});
+    CHECK(constant.grad() == nullptr);
+}
+
+TEST_CASE("a leaf can be its own loss") {
+    Tensor x = Tensor::scalar(3).requires_grad();
+    backward(x);
+    backward(x);
+    CHECK(x.grad()[0] == 2);
+}
+
+TEST_CASE("a value used by many waits for all of them, whatever the order they were made in") {
+    Tensor x = Tensor::scalar(2).requires_grad();
+    const Tensor y = x * x, a = y * 3, b = a * y, c = y + b, d = c * a;    // d = (x^2 + 3 x^4) 3 x^2 = 3 x^4 + 9 x^6
+    backward(d);
+    CHECK(x.grad()[0] == 12 * 8 + 54 * 32);
+}
+
+TEST_CASE("graph_of lists nodes in the order they were made, each once") {
+    Tensor x = Tensor({2}).requires_grad();
+    const Tensor y = x + x, z = y * y, unrelated = tanh(x), loss = sum(z);
+    CHECK(graph_of(loss) == std::vector<Node*>{x.node, y.node, z.node, loss.node});
+}
+
+TEST_CASE("backward refuses what is not one number, and what asks for no gradient") {
+    Tensor x = Tensor({2}, {3, 4}).requires_grad();
+    CHECK_THROWS_AS(backward(x * x), std::invalid_argument);
+    try {
+        backward(x * x);
+    } catch (const std::invalid_argument& error) {
+        const std::string message = error.what();
+        CHECK(message.starts_with("backward: a loss is one number, not (2); take sum() or mean() first ["));
+        CHECK(message.ends_with("tests/tensor/backward.cpp:" + std::to_string(__LINE__ - 4) + "]"));
+    }
+    CHECK_THROWS_AS(backward(Tensor::scalar(1)), std::invalid_argument);
+}
+
+TEST_CASE("a graph of 1,000,000 chained nodes is built, differentiated and freed on a stack of 8 MiB") {
+    struct Result {
+        real value = 0, gradient = 0;
+        double seconds = 0;
+    } result;
+    const auto work = [](void* out) -> void* {
+        const auto start = std::chrono::steady_clock::now();
+        auto* r = static_cast<Result*>(out);
+        Tensor x = Tensor::scalar(1).requires_grad();
+        {
+            Tensor y = x;
+            for (int i = 0; i < 1'000'000; ++i) y = -y;
+            r->value = y.item();
+            backward(y);
+        }
+        r->gradient = x.grad()[0];
+        r->seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        return nullptr;
+    };
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 8 << 20);
+    pthread_t thread;
+    REQUIRE(pthread_create(&thread, &attributes, work, &result) == 0);
+    pthread_join(thread, nullptr);
+    pthread_attr_destroy(&attributes);
+    CHECK(result.value == 1);
+    CHECK(result.gradient == 1);
+    CHECK(result.seconds < 20);    // about 1; this is to notice a quadratic walk, not a slow machine
+}
+
+TEST_CASE("a graph with 2^1,000 paths is walked once a node") {
+    Tensor x = Tensor::scalar(1).requires_grad(), y = x;
+    for (int i = 0; i < 1000; ++i) y = (y + y) * 0.5;
+    backward(y);
+    CHECK(x.grad()[0] == 1);
+}
+
+TEST_CASE("threads work on graphs of their own and read the same constants") {
+    const Tensor constant({4, 4}, Values(16, 0.25));
+    Tensor weight = Tensor({4, 4}, Values(16, 0.5)).requires_grad();
+    std::vector<Values> gradients(2);
+    std::vector<std::thread> threads;
+    for (Values& result : gradients)
+        threads.emplace_back([&] {
+            Tensor mine = shared_weights(weight);
+            mine.zero_grad();
+            for (int step = 0; step < 50; ++step) {
+                restart_node_ids();
+                Tensor h = constant;
+                for (int i = 0; i < 5; ++i) h = softmax(tanh(matmul(h, mine)) + constant);
+                backward(sum(h * h));
+                const NoGrad no_grad;
+                const Tensor unused = exp(constant);
+            }
+            result = gradient(mine);
+        });
+    for (std::thread& thread : threads) thread.join();
+    CHECK(gradients[0] == gradients[1]);
+    CHECK(weight.grad() == nullptr);
+}
+
+TEST_CASE("a tensor may be freed by another thread than the one that made it") {
+    Tensor made;
+    std::thread([&] { made = tanh(Tensor({100}, Values(100, 1)).requires_grad()); }).join();
+    backward(sum(made));
+    CHECK(made.grad()[0] == 1);
+    std::thread([last = std::move(made)]() mutable { last = Tensor(); }).join();
+}
+
+TEST_CASE("explain_not_finite names the op that made the first NaN or inf, its element and its line") {
+    restart_node_ids();
+    Tensor x = Tensor({3}, {1, 0, 2}).requires_grad();
+    const Tensor fine = x * x;
+    CHECK(explain_not_finite(fine).empty());
+    const Tensor y = log(fine);
+    const unsigned line = __LINE__ - 1;
+    const Tensor loss = sum(y - y);
+    CHECK(std::isnan(loss.item()));
+    const std::string message = explain_not_finite(loss);
+    CHECK(message.starts_with("the first inf is element 1 of #2 log (3), made at "));
+    CHECK(message.ends_with("tests/tensor/backward.cpp:" + std::to_string(line)));
+}
+
+TEST_CASE("explain_not_finite names a leaf that held the first NaN, trained or not") {
+    constexpr real not_a_number = std::numeric_limits<real>::quiet_NaN();
+    Tensor weight = Tensor({2}, {1, not_a_number}).requires_grad().named("weight");
+    const Tensor bad = sum(weight * 2);
+    CHECK(explain_not_finite(bad).starts_with("the first NaN is element 1 of weight (2), made at "));
+    Tensor good = Tensor({2}, {1, 2}).requires_grad(), input = Tensor({2}, {not_a_number, 1}).named("input");
+    CHECK(explain_not_finite(sum(good * input)).starts_with("the first NaN is element 0 of input (2), made at "));
+}
+
+TEST_CASE("explain_not_finite looks at a value without a graph, too") {
+    const Tensor x = log(Tensor({2}, {1, -1}));
+    CHECK(explain_not_finite(x).starts_with("the first NaN is element 1 of #"));
+}
+
+namespace lookback::op {
+
+// y = x^2, with a wrong backward: 3 x instead of 2 x
+struct WrongSquare final : Node {
+    void forward() override {
+        for (std::size_t i = 0; i < size; ++i) data[i] = inputs[0].data()[i] * inputs[0].data()[i];
+    }
+    void backward() override {
+        for (std::size_t i = 0; i < size; ++i) grad_of(0)[i] += 3 * grad[i] * inputs[0].data()[i];
+    }
+};
+
+}  // namespace lookback::op
+
+TEST_CASE("check_gradient finds a wrong backward pass and says where") {
+    Tensor x = Tensor({2}, {0.5, 1}).requires_grad().named("x");
+    const auto wrong = [&] { return record(new op::WrongSquare, "wrong_square", x.shape(), {x}, Where::current()); };
+    const GradientCheck bad = check_gradient(wrong, {x}), good = check_gradient([&] { return x * x; }, {x});
+    CHECK(bad.worst > 0.1);
+    CHECK(bad.where.starts_with("element "));
+    CHECK(bad.where.find("of x (2): analytic ") != std::string::npos);
+    CHECK(good.worst < 1e-3);    // with float; the double build is held to 1e-6
+    CHECK(x.values() == Values{0.5, 1});
+}

@@ -1,0 +1,331 @@
+// 12 contrast: What does attention repair?  (about 80 s)
+//
+// Three models learn to translate the same sentences: an RNN that squeezes each sentence into one vector (06), an RNN that may
+// look back at every word (08), and a Transformer (11), which does nothing but look. They are as large as each other and see the
+// same batches in the same order. Only the length of a sentence tells them apart.
+//
+// What you will see   a table and a chart of exact match against length, translations right and wrong, and where the models
+//                     looked; pictures and figures for the same in the folder contrast/
+// Shapes              B batch, S source tokens, T target tokens, V vocabulary; logits (B, T, V)
+// Predict             The fixed vector has 128 numbers for a sentence. A clause of this corpus carries some 20 bits of choice.
+//                     After how many clauses does it fail? Do the others fail too, and if so, after how many?
+// Break on            lookback::op::AttentionContext::backward, lookback::op::GruCell::backward, lookback::run_backward_of
+// Papers              Cho et al. 2014, arXiv:1406.1078; Bahdanau et al. 2015, arXiv:1409.0473, figures 2 and 3;
+//                     Vaswani et al. 2017, arXiv:1706.03762, table 1
+
+#include <fmt/format.h>
+
+#include "lookback/decode/evaluate.h"
+#include "lookback/draw/svg.h"
+#include "lookback/draw/terminal.h"
+#include "lookback/models/translator.h"
+#include "lookback/ops/shape.h"
+#include "lookback/optim/data_parallel.h"
+#include "lookback/optim/optimizer.h"
+#include "lookback/program/claims.h"
+#include "lookback/program/file.h"
+#include "lookback/program/interrupt.h"
+#include "lookback/program/options.h"
+#include "lookback/program/progress.h"
+#include "lookback/program/stopwatch.h"
+
+using namespace lookback;
+
+namespace {
+
+// The same for all three models: the training budget is the number of batches, their size and their order. Each model has the
+// learning rate that suits it, on the same schedule: a short rise, then half a cosine down to 0.
+constexpr int batch_size = 64;
+constexpr int shard_count = 2;    // parts of a batch that may be computed side by side; belongs to the run, not to the machine
+constexpr int warmup = 100;
+
+struct Data {
+    Corpus corpus;
+    std::vector<Example> train;
+    std::vector<std::vector<Example>> tests;
+    Pair showcase;                // one short sentence that is in no training pair
+    Alignment showcase_gold;
+};
+
+// All that is told of one model in the end.
+struct Report {
+    std::string name, key;        // in text, and in results.json
+    std::size_t parameters = 0;
+    int steps = 0;
+    double seconds = 0, tokens_per_second = 0;
+    std::vector<double> steps_seen, losses;
+    std::vector<double> exact_match, alignment_accuracy;             // one figure a test
+    std::vector<std::vector<Translation>> translations;              // by test, by sentence
+    Translation showcase;
+};
+
+// ---- 1. One training loop for all three ----------------------------------------------------------------------------------
+
+template <class Model>
+void train(Model& model, double learning_rate, const Data& data, const Options& options, Workers& workers, Report& report) {
+    BatchStream stream(data.train, batch_size, Random(options.seed));    // the same seed: the same batches for each model
+    Adam adam(model, {.lr = learning_rate});
+    DataParallel<Model> parallel(model, shard_count, workers);
+    Progress progress(report.name, options.steps);
+    const Stopwatch watch;
+    long tokens = 0;
+
+    for (int step = 0; step < options.steps && !interrupted(); ++step) {
+        const Batch batch = stream.next();
+        const std::vector<Batch> parts = shards(batch, shard_count);
+
+        zero_grad(model);
+        const double loss = parallel.backward(static_cast<int>(parts.size()), [&](Model& replica, int part) {
+            const Tensor logits = replica(parts[part]);    // (B / shards, T, V)
+            return cross_entropy(logits, parts[part].target_out,
+                                 {.ignore_index = Vocabulary::pad, .divisor = static_cast<double>(batch.target_tokens)});
+        });
+        clip_grad_norm(model, 1.0);
+        adam.options.lr = learning_rate * warmup_cosine(step, warmup, options.steps);
+        adam.step();
+
+        tokens += batch.target_tokens;
+        report.steps_seen.push_back(step + 1);
+        report.losses.push_back(loss);
+        progress.advance(batch.target_tokens, loss);
+    }
+    report.parameters = parameter_count(model);
+    report.steps = static_cast<int>(report.losses.size());
+    report.seconds = watch.seconds();
+    report.tokens_per_second = static_cast<double>(tokens) / report.seconds;
+}
+
+// ---- 2. One examination for all three --------------------------------------------------------------------------------------
+
+template <class Model>
+void examine(const Model& model, const Data& data, Workers& workers, Report& report) {
+    for (std::size_t test = 0; test < data.tests.size(); ++test) {
+        Evaluation evaluation = evaluate(model, data.tests[test], workers);
+        report.exact_match.push_back(evaluation.exact_match);
+        report.translations.push_back(std::move(evaluation.translations));
+        if constexpr (requires(const Batch& batch) { model.look(batch); }) {
+            const std::vector<Alignment>& gold = data.corpus.tests[test].alignments;
+            if (!gold.empty())
+                report.alignment_accuracy.push_back(alignment_accuracy(look_back(model, data.tests[test], workers), gold));
+        }
+    }
+    const std::vector<Example> showcase = encode({data.showcase}, data.corpus.source, data.corpus.target);
+    report.showcase = evaluate(model, showcase, workers).translations[0];
+}
+
+// ---- 3. The data -----------------------------------------------------------------------------------------------------------
+
+Data read_data(const Options& options) {
+    Data data{.corpus = read_corpus(options.data), .train = {}, .tests = {}, .showcase = {}, .showcase_gold = {}};
+    const Corpus& corpus = data.corpus;
+    data.train = encode(corpus.train, corpus.source, corpus.target);
+    for (const Corpus::Test& test : corpus.tests) {
+        data.tests.push_back(encode(test.pairs, corpus.source, corpus.target));
+        if (options.quick && data.tests.back().size() > 20) data.tests.back().resize(20);
+    }
+    if (options.quick)
+        for (Corpus::Test& test : data.corpus.tests)
+            if (test.alignments.size() > 20) test.alignments.resize(20);
+    data.showcase = {split("i love you"), split("je t' aime")};
+    data.showcase_gold = {{0, 0}, {2, 1}, {1, 2}};
+    for (const std::string& token : data.showcase.source)
+        if (corpus.source.id(token) == Vocabulary::unknown) {    // your own corpus: its first test sentence
+            data.showcase = corpus.tests[0].pairs[0];
+            data.showcase_gold.clear();
+        }
+    return data;
+}
+
+// ---- 4. What is printed ----------------------------------------------------------------------------------------------------
+
+std::string sentence(const Translation& translation, const Corpus& corpus) {
+    return join(corpus.target.decode(translation.tokens));
+}
+
+// "test-3" -> "3": what a column of the table is headed by.
+std::string short_name(const std::string& test) { return test.starts_with("test-") ? test.substr(5) : test; }
+
+LineChart score_chart(const std::vector<Report>& reports, const Corpus& corpus) {
+    LineChart chart{.title = "Exact match by length", .x_label = "clauses in the sentence", .y_label = "exact match",
+                    .series = {}, .y_min = 0, .y_max = 1};
+    for (const Report& report : reports) {
+        Series series{report.name, {}, report.exact_match};
+        for (std::size_t test = 0; test < corpus.tests.size(); ++test) series.xs.push_back(static_cast<double>(test + 1));
+        chart.series.push_back(series);
+    }
+    return chart;
+}
+
+AttentionMap map_of(const Translation& translation, const Pair& pair, const Alignment& gold, const Corpus& corpus) {
+    AttentionMap map{.title = join(pair.source), .rows = corpus.target.decode(translation.tokens), .columns = pair.source,
+                     .weights = {}, .gold = {}};
+    map.columns.push_back("</s>");
+    if (static_cast<int>(map.rows.size()) < translation.attention.rows) map.rows.push_back("</s>");
+    map.weights.assign(translation.attention.weights.begin(), translation.attention.weights.end());
+    if (corpus.target.decode(translation.tokens) == pair.target)
+        for (const auto& [source, target] : gold) map.gold.emplace_back(target, source);
+    return map;
+}
+
+void print_scores(const std::vector<Report>& reports, const Corpus& corpus) {
+    fmt::print("{:40}exact match by number of clauses\n{:<13}{:>10}{:>8}{:>9}", "", "model", "parameters", "time", "tokens");
+    for (const Corpus::Test& test : corpus.tests) fmt::print("{:>5}", short_name(test.name));
+    fmt::print("\n");
+    for (const Report& report : reports) {
+        fmt::print("{:<13}{:>10}{:>8}{:>9}", report.name, count_text(static_cast<long>(report.parameters)),
+                   seconds_text(report.seconds), rate_text(report.tokens_per_second));
+        for (const double share : report.exact_match) fmt::print("{:5.2f}", share);
+        fmt::print("\n");
+    }
+    fmt::print("{}", terminal::line_chart(score_chart(reports, corpus), terminal::style_of(stdout), 6));
+}
+
+// Two sentences: the showcase, and the first of the second test that the first model gets wrong and the others right.
+void print_translations(const std::vector<Report>& reports, const Data& data) {
+    fmt::print("\n{:<14}{}\n", "english", join(data.showcase.source));
+    for (const Report& report : reports) fmt::print("{:<14}{}\n", report.name, sentence(report.showcase, data.corpus));
+    const std::size_t test = std::min<std::size_t>(1, data.tests.size() - 1);
+    for (std::size_t i = 0; i < data.tests[test].size(); ++i) {
+        bool telling = true;
+        for (std::size_t r = 0; r < reports.size(); ++r)
+            telling &= (reports[r].translations[test][i].tokens == data.tests[test][i].target) == (r > 0);
+        if (!telling) continue;
+        const Pair& pair = data.corpus.tests[test].pairs[i];
+        fmt::print("{:<14}{}\n{:<14}{}\n", "english", join(pair.source), "right", join(pair.target));
+        fmt::print("{:<14}{}   (the others are right)\n", reports[0].name, sentence(reports[0].translations[test][i], data.corpus));
+        return;
+    }
+}
+
+// ---- 5. What is written ----------------------------------------------------------------------------------------------------
+
+std::string json_list(const std::vector<double>& values) {
+    std::string list;
+    for (const double value : values) list += fmt::format("{}{:.4f}", list.empty() ? "" : ", ", value);
+    return "[" + list + "]";
+}
+
+void write_figures(const std::vector<Report>& reports, const Data& data, const std::filesystem::path& out, double seconds) {
+    std::string csv = "model,step,loss\n", json = "{\n";
+    LineChart losses{.title = "Training loss", .x_label = "step", .y_label = "cross-entropy per token", .series = {}, .log_y = true};
+    for (const Report& report : reports) {
+        losses.series.push_back({report.name, report.steps_seen, report.losses});
+        for (std::size_t i = 0; i < report.losses.size(); ++i)
+            csv += fmt::format("{},{},{:.6f}\n", report.key, report.steps_seen[i], report.losses[i]);
+        json += fmt::format("  \"{}\": {{\"parameters\": {}, \"steps\": {}, \"seconds\": {:.2f}, \"tokens_per_second\": {:.0f},\n"
+                            "    \"exact_match\": {}",
+                            report.key, report.parameters, report.steps, report.seconds, report.tokens_per_second,
+                            json_list(report.exact_match));
+        if (!report.alignment_accuracy.empty())
+            json += fmt::format(",\n    \"alignment_accuracy\": {}", json_list(report.alignment_accuracy));
+        json += "},\n";
+        if (report.showcase.attention.rows > 0)
+            write_file(out / (report.key + "_map.svg"),
+                       svg::attention_map(map_of(report.showcase, data.showcase, data.showcase_gold, data.corpus)));
+    }
+    json += fmt::format("  \"seconds\": {:.2f}\n}}\n", seconds);
+    write_file(out / "score_by_length.svg", svg::line_chart(score_chart(reports, data.corpus)));
+    write_file(out / "loss.svg", svg::line_chart(losses));
+    write_file(out / "log.csv", csv);
+    write_file(out / "results.json", json);
+}
+
+// Every head of every layer as one small map: where the Transformer looks as it reads the first pair of a test.
+void write_heads(const TransformerTranslator& model, const Data& data, const std::filesystem::path& out) {
+    const NoGrad no_grad;
+    const Pair& pair = data.corpus.tests[0].pairs[0];
+    const std::vector<Example> example = encode({pair}, data.corpus.source, data.corpus.target);
+    const int row = 0;
+    std::vector<Tensor> layers;    // (1, heads, T, S) each
+    model(make_batch(example, {&row, 1}), evaluation, &layers);
+    std::vector<AttentionMap> maps;
+    for (std::size_t layer = 0; layer < layers.size(); ++layer)
+        for (int head = 0; head < layers[layer].size(1); ++head) {
+            const Tensor weights = select(layers[layer], 1, head);
+            AttentionMap map{fmt::format("layer {}, head {}", layer + 1, head + 1), pair.target, pair.source, {}, {}};
+            map.rows.push_back("</s>");
+            map.columns.push_back("</s>");
+            map.weights.assign(weights.data(), weights.data() + weights.size());
+            maps.push_back(map);
+        }
+    write_file(out / "transformer_heads.svg",
+               svg::small_multiples("Where the heads of the Transformer look", maps, model.options.heads));
+}
+
+// ---- 6. The experiment -----------------------------------------------------------------------------------------------------
+
+int contrast(const Options& options) {
+    const Stopwatch watch;
+    const Data data = read_data(options);
+    const int source = data.corpus.source.size(), target = data.corpus.target.size();
+    Workers workers(options.threads);
+
+    fmt::print("{} pairs to learn from. Each model sees the same {} batches of {}.\n\n",
+               count_text(static_cast<long>(data.train.size())), options.steps, batch_size);
+    std::vector<Report> reports;
+    const auto study = [&](const char* name, const char* key, auto& model, double learning_rate) {
+        if (interrupted()) return;
+        Report& report = reports.emplace_back();
+        report.name = name;
+        report.key = key;
+        train(model, learning_rate, data, options, workers, report);
+        examine(model, data, workers, report);
+    };
+    Random random(options.seed);
+    FixedVector fixed(source, target, random);
+    AttentionTranslator attention(source, target, random);
+    TransformerTranslator transformer(source, target, random);
+    study("fixed vector", "fixed", fixed, 2e-3);
+    study("attention", "attention", attention, 2e-3);
+    study("Transformer", "transformer", transformer, 3e-3);
+
+    print_scores(reports, data.corpus);
+    if (reports.size() < 3) return Claims().report();    // Ctrl-C: what was learned so far is told, and no more
+    print_translations(reports, data);
+    const Report &f = reports[0], &a = reports[1], &t = reports[2];
+    fmt::print("\nWhere attention looked for each word (in tenths)\n{}",
+               terminal::attention_map(map_of(a.showcase, data.showcase, data.showcase_gold, data.corpus),
+                                       terminal::style_of(stdout)));
+    if (a.alignment_accuracy.size() > 2)
+        fmt::print("attention looks at the right word for {:.0f} % of the words (3 clauses), the Transformer for {:.0f} %\n",
+                   100 * a.alignment_accuracy[2], 100 * t.alignment_accuracy[2]);
+    if (!options.out.empty()) {
+        write_figures(reports, data, options.out, watch.seconds());
+        write_heads(transformer, data, options.out);
+        fmt::print("pictures and figures: {}\n", options.out.string());
+    }
+
+    Claims claims;
+    if (options.usual) {
+        claims.check(f.exact_match[0] >= 0.90 && a.exact_match[0] >= 0.90 && t.exact_match[0] >= 0.90, "all know one clause");
+        claims.check(f.exact_match[3] <= 0.05, "one vector does not hold four clauses");
+        claims.check(a.exact_match[3] >= 0.97 && t.exact_match[3] >= 0.97, "attention and Transformer translate four clauses");
+        claims.check(f.exact_match[4] <= 0.02, "one vector does not hold five clauses");
+        claims.check(a.exact_match[4] >= 0.92 && t.exact_match[4] >= 0.92, "attention and Transformer translate five clauses");
+        claims.check(a.alignment_accuracy[2] >= 0.85, "attention looks at the right word");
+        claims.check(sentence(a.showcase, data.corpus) == "je t' aime", "attention says: je t' aime");
+        claims.check(sentence(t.showcase, data.corpus) == "je t' aime", "the Transformer says: je t' aime");
+        const auto looks_at = [&](int word, int place) {
+            const AttentionWeights& map = a.showcase.attention;
+            for (int s = 0; s < map.columns; ++s)
+                if (map.at(word, s) > map.at(word, place)) return false;
+            return true;
+        };
+        claims.check(a.showcase.attention.rows == 4 && looks_at(2, 1) && looks_at(1, 2), "aime looks at love, t' at you");
+    }
+    return claims.report();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    return run_program(argc, argv,
+                       {.name = "12_contrast",
+                        .question = "What does attention repair?",
+                        .steps = 1000,
+                        .quick_steps = 12,
+                        .out = "contrast",
+                        .data = LOOKBACK_DATASETS "/english-french",
+                        .own = {}},
+                       contrast);
+}
