@@ -11,19 +11,25 @@ namespace lookback {
 
 namespace {
 
-// All nodes that a gradient must reach. Leaves that need none are not touched: other threads may be reading them.
-std::vector<Node*> collect(const Tensor& output) {
+std::uint64_t new_walk() {
     static std::atomic<std::uint64_t> walks = 0;
-    const std::uint64_t walk = ++walks;
-    std::vector<Node*> found;
-    const auto visit = [&](Node* node) {
-        if (!node->requires_grad || node->visit == walk) return;
-        node->visit = walk;
-        found.push_back(node);
+    return ++walks;
+}
+
+// All tensors that a gradient must reach, in the order in which they were made. Leaves that need none are not touched: other
+// threads may be reading them.
+std::vector<Tensor> collect(const Tensor& output) {
+    const std::uint64_t walk = new_walk();
+    std::vector<Tensor> found;
+    const auto visit = [&](const Tensor& x) {
+        if (!x.node->requires_grad || x.node->visit == walk) return;
+        x.node->visit = walk;
+        found.push_back(x);
     };
-    visit(output.node);
+    visit(output);
     for (std::size_t next = 0; next < found.size(); ++next)
-        for (const Tensor& input : found[next]->inputs) visit(input.node);
+        for (const Node* node = found[next].node; const Tensor& input : node->inputs) visit(input);
+    std::ranges::stable_sort(found, {}, [](const Tensor& x) { return x.node->serial; });
     return found;
 }
 
@@ -38,24 +44,41 @@ std::string describe_not_finite(const Node& node) {
 }  // namespace
 
 std::vector<Node*> graph_of(const Tensor& output) {
-    std::vector<Node*> nodes = collect(output);
-    std::ranges::stable_sort(nodes, {}, &Node::serial);
+    std::vector<Node*> nodes;
+    for (const Tensor& x : collect(output)) nodes.push_back(x.node);
     return nodes;
 }
 
 void run_backward_of(Node& node) { node.backward(); }
 
-void backward(const Tensor& loss, Where where) {
+void backward(const Tensor& loss, Graph graph, Where where) {
     if (loss.size() != 1)
         reject(fmt::format("backward: a loss is one number, not {}; take sum() or mean() first", to_string(loss.shape())),
                where);
     if (!loss.node->requires_grad)
         reject("backward: nothing behind this loss requires a gradient; call requires_grad() on a leaf", where);
-    const std::vector<Node*> order = graph_of(loss);
-    for (Node* node : order)
-        if (!node->inputs.empty() || !node->grad) node->zero_grad();
+    std::vector<Tensor> order = collect(loss);
+    for (const Tensor& x : order)
+        if (x.node->id != 0 && x.node->inputs.empty())
+            reject(fmt::format("backward: the graph behind {} was released by an earlier backward; let that one keep it",
+                               label(*x.node)),
+                   where);
+
+    // A gradient starts when the first use of its tensor is differentiated: at 0, but where a leaf has one already.
+    const std::uint64_t walk = new_walk();
+    const auto start_gradient = [walk](Node& node) {
+        if (!node.requires_grad || node.visit == walk) return;
+        node.visit = walk;
+        if (node.id != 0 || !node.grad) node.zero_grad();
+    };
+    start_gradient(*loss.node);
     loss.node->grad[0] += 1;
-    for (auto position = order.rbegin(); position != order.rend(); ++position) run_backward_of(**position);
+    for (; !order.empty(); order.pop_back()) {
+        Node& node = *order.back().node;
+        for (const Tensor& input : node.inputs) start_gradient(*input.node);
+        run_backward_of(node);
+        if (graph == Graph::release) node.inputs.clear();
+    }
 }
 
 std::string explain_not_finite(const Tensor& output) {

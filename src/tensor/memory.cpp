@@ -1,8 +1,10 @@
 #include "tensor/memory.h"
 
+#include <algorithm>
 #include <bit>
+#include <cstdint>
+#include <mutex>
 #include <new>
-#include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define LOOKBACK_ADDRESS_SANITIZER 1
@@ -16,65 +18,135 @@ namespace lookback {
 
 namespace {
 
-constexpr std::align_val_t cache_line{64};
+constexpr std::size_t cache_line = 64;
 
-// Sizes are rounded up to one of four steps a power of two: at most a quarter is wasted.
-struct SizeClass {
-    std::size_t index, count;
+// What stands before each buffer. Blocks lie side by side in a region, which came from the system in one piece; a block that
+// is given back grows together with its free neighbours, so sentences of all lengths can use the same memory.
+struct alignas(cache_line) Block {
+    std::size_t size;              // in bytes, with this header
+    Block* lower;                  // neighbour at the lower address, null at a region's start
+    bool is_free, is_last;         // is_last: the region ends here
+    Block *next, *previous;        // in its list of free blocks of like size
+
+    Block* upper() { return reinterpret_cast<Block*>(reinterpret_cast<std::byte*>(this) + size); }
+};
+static_assert(sizeof(Block) == cache_line);
+
+class Heap {
+  public:
+    real* acquire(std::size_t bytes) {
+        const std::size_t wanted = sizeof(Block) + (bytes + cache_line - 1) / cache_line * cache_line;
+        const std::lock_guard lock(mutex);
+        Block* block = find(wanted);
+        if (!block) block = add_region(std::max(wanted, region_bytes));
+        take_out(block);
+        block->is_free = false;
+        if (block->size >= wanted + 2 * cache_line) split(block, wanted);
+        return reinterpret_cast<real*>(block + 1);
+    }
+
+    void release(real* buffer) {
+        const std::lock_guard lock(mutex);
+        Block* block = reinterpret_cast<Block*>(buffer) - 1;
+        if (!block->is_last && block->upper()->is_free) {
+            take_out(block->upper());
+            merge(block, block->upper());
+        }
+        if (block->lower && block->lower->is_free) {
+            block = block->lower;
+            take_out(block);
+            merge(block, block->upper());
+        }
+        put_in(block);
+    }
+
+  private:
+    static constexpr std::size_t region_bytes = std::size_t{16} << 20;
+    static constexpr int list_count = 192, lists_a_word = 64;
+    std::mutex mutex;
+    Block* lists[list_count] = {};                                // free blocks by size, four lists for each power of two
+    std::uint64_t filled[list_count / lists_a_word] = {};         // a bit for each list that is not empty
+
+    // Sizes of one list: at least 2^e (1 + quarter / 4).
+    static int list_of(std::size_t size) {
+        const int exponent = static_cast<int>(std::bit_width(size)) - 1;
+        return (exponent - 6) * 4 + static_cast<int>(size >> (exponent - 2) & 3);
+    }
+
+    // A free block of at least this size: of the list above the size's own all are, of its own perhaps one.
+    Block* find(std::size_t size) {
+        const int own = list_of(size);
+        for (Block* block = lists[own]; block; block = block->next)
+            if (block->size >= size) return block;
+        for (int word = (own + 1) / lists_a_word; word < list_count / lists_a_word; ++word) {
+            std::uint64_t bits = filled[word];
+            if (word == (own + 1) / lists_a_word) bits &= ~std::uint64_t{0} << (own + 1) % lists_a_word;
+            if (bits) return lists[word * lists_a_word + std::countr_zero(bits)];
+        }
+        return nullptr;
+    }
+
+    Block* add_region(std::size_t size) {
+        auto* block = static_cast<Block*>(::operator new(size, std::align_val_t{cache_line}));
+        *block = {.size = size, .lower = nullptr, .is_free = false, .is_last = true, .next = nullptr, .previous = nullptr};
+        put_in(block);
+        return block;
+    }
+
+    void split(Block* block, std::size_t size) {
+        const std::size_t rest = block->size - size;
+        const bool was_last = block->is_last;
+        block->size = size;
+        block->is_last = false;
+        Block* upper = block->upper();
+        *upper = {.size = rest, .lower = block, .is_free = false, .is_last = was_last, .next = nullptr, .previous = nullptr};
+        if (!was_last) upper->upper()->lower = upper;
+        put_in(upper);
+    }
+
+    void merge(Block* block, Block* upper) {
+        block->size += upper->size;
+        block->is_last = upper->is_last;
+        if (!block->is_last) block->upper()->lower = block;
+    }
+
+    void put_in(Block* block) {
+        const int list = list_of(block->size);
+        block->is_free = true;
+        block->previous = nullptr;
+        block->next = lists[list];
+        if (block->next) block->next->previous = block;
+        lists[list] = block;
+        filled[list / lists_a_word] |= std::uint64_t{1} << list % lists_a_word;
+    }
+
+    void take_out(Block* block) {
+        const int list = list_of(block->size);
+        (block->previous ? block->previous->next : lists[list]) = block->next;
+        if (block->next) block->next->previous = block->previous;
+        if (!lists[list]) filled[list / lists_a_word] &= ~(std::uint64_t{1} << list % lists_a_word);
+    }
 };
 
-SizeClass size_class(std::size_t count) {
-    constexpr std::size_t smallest = 16;
-    if (count <= smallest) return {0, smallest};
-    const int exponent = static_cast<int>(std::bit_width(count - 1)) - 1;    // 2^exponent < count <= 2^(exponent + 1)
-    const std::size_t base = std::size_t{1} << exponent, step = base / 4;
-    const std::size_t quarter = (count - base + step - 1) / step;    // 1 .. 4
-    return {static_cast<std::size_t>(exponent - 4) * 4 + quarter, base + quarter * step};
+// Never destroyed: tensors in static storage may be freed later than it would be.
+Heap& heap() {
+    static Heap& instance = *new Heap;
+    return instance;
 }
-
-struct FreeLists {
-    std::vector<std::vector<real*>> lists;
-
-    std::vector<real*>& at(std::size_t index) {
-        if (index >= lists.size()) lists.resize(index + 1);
-        return lists[index];
-    }
-    ~FreeLists() {
-        for (std::vector<real*>& list : lists)
-            for (real* buffer : list) ::operator delete(buffer, cache_line);
-        alive = false;
-    }
-    static thread_local bool alive;    // tensors in static storage may be freed after this thread's lists
-};
-
-thread_local bool FreeLists::alive = true;
-thread_local FreeLists free_lists;
 
 }  // namespace
 
+// The address sanitizer can only see a use after free if each buffer is one allocation of its own.
+#ifdef LOOKBACK_ADDRESS_SANITIZER
 real* acquire_buffer(std::size_t count) {
-    const SizeClass size = size_class(count);
-    if (FreeLists::alive) {
-        std::vector<real*>& list = free_lists.at(size.index);
-        if (!list.empty()) {
-            real* buffer = list.back();
-            list.pop_back();
-            return buffer;
-        }
-    }
-    return static_cast<real*>(::operator new(size.count * sizeof(real), cache_line));
+    return static_cast<real*>(::operator new(count * sizeof(real), std::align_val_t{cache_line}));
 }
-
-void release_buffer(real* buffer, std::size_t count) {
-    if (!buffer) return;
-#ifndef LOOKBACK_ADDRESS_SANITIZER    // which can only see a use after free if buffers are freed
-    if (FreeLists::alive) {
-        free_lists.at(size_class(count).index).push_back(buffer);
-        return;
-    }
+void release_buffer(real* buffer) { ::operator delete(buffer, std::align_val_t{cache_line}); }
+#else
+real* acquire_buffer(std::size_t count) { return heap().acquire(count * sizeof(real)); }
+void release_buffer(real* buffer) {
+    if (buffer) heap().release(buffer);
+}
 #endif
-    static_cast<void>(count);
-    ::operator delete(buffer, cache_line);
-}
 
 }  // namespace lookback

@@ -6,10 +6,10 @@
 
 namespace lookback {
 
-// Buffers of reals on 64-byte boundaries, uninitialised. Each thread keeps what it gives back in lists by size, so that a
-// training step reuses the buffers of the step before and asks the system for nothing.
+// Buffers of reals on 64-byte boundaries, uninitialised. What is given back is kept for all threads, so that a training step
+// reuses the memory of the step before and asks the system for nothing.
 real* acquire_buffer(std::size_t count);
-void release_buffer(real* buffer, std::size_t count);
+void release_buffer(real* buffer);
 
 // What an op must remember between forward and backward.
 class Buffer {
@@ -17,11 +17,11 @@ class Buffer {
     Buffer() = default;
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
-    ~Buffer() { release_buffer(data, count); }
+    ~Buffer() { release_buffer(data); }
 
     real* resize(std::size_t new_count) {
         if (new_count != count) {
-            release_buffer(data, count);
+            release_buffer(data);
             data = acquire_buffer(count = new_count);
         }
         return data;

@@ -82,8 +82,8 @@ Tensor::~Tensor() {
 }
 
 Node::~Node() {
-    release_buffer(data, size);
-    release_buffer(grad, size);
+    release_buffer(data);
+    release_buffer(grad);
 }
 
 Tensor Tensor::scalar(real value, Where where) { return Tensor({}, {value}, where); }

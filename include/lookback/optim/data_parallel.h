@@ -37,7 +37,7 @@ class DataParallel {
             const Tensor loss = loss_of(replicas[shard], shard);
             losses[shard] = static_cast<double>(loss.item());
             if (!std::isfinite(losses[shard])) throw std::runtime_error("the loss is not finite: " + explain_not_finite(loss));
-            lookback::backward(loss);
+            lookback::backward(loss, Graph::release);
         });
         workers.run(static_cast<int>(parameters.size()), [&](int p) {
             for (int shard = 0; shard < count; ++shard) add_gradient(replica_parameters[shard][p], parameters[p]);

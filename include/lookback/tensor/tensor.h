@@ -61,8 +61,10 @@ class Tensor {
 
 // dLoss/dx for every x behind `loss` that requires a gradient, left in x.grad(). The chain rule, newest node first, with no
 // recursion. Gradients of leaves add up until zero_grad; those of other nodes start afresh at each call.
-// The loss must be a scalar: its own gradient is 1.
-void backward(const Tensor& loss, Where where = Where::current());
+// The loss must be a scalar: its own gradient is 1. With Graph::release each tensor that nobody else holds is freed as soon as
+// its gradient has been passed on, so that training needs half the memory; the graph cannot be walked again.
+enum class Graph { keep, release };
+void backward(const Tensor& loss, Graph graph = Graph::keep, Where where = Where::current());
 
 // Every op's backward pass goes through this one gate: break here to stop at each of them.
 [[gnu::noinline]] void run_backward_of(Node& node);

@@ -1,0 +1,122 @@
+// How fast do the three models of 12_contrast train and translate? Sizes, batches and optimiser are those of a PyTorch program that
+// a user would write instead (torch_translate.py, run beside this by compare.sh), and so are the fields of the one line of JSON.
+//
+//     translate_bench TRAIN.tsv {fixed,attention,transformer} [--seconds 20] [--batch 64] [--threads 2] [--width 128]
+//
+// Embedding 64, hidden 128 (attention: 64 each way, a score of 128); Transformer: 4 heads, 2 + 2 layers, feed-forward 4 widths,
+// pre-norm. Adam, gradient norm clipped at 1, no dropout, batches of like length. --width is the width of the Transformer, and the
+// hidden size of the other two. Tokens are target tokens without padding; the time of making a batch is not counted.
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <string>
+
+#include "lookback/decode/greedy.h"
+#include "lookback/models/translator.h"
+#include "lookback/optim/data_parallel.h"
+#include "lookback/optim/optimizer.h"
+#include "lookback/program/stopwatch.h"
+
+using namespace lookback;
+
+namespace {
+
+struct Settings {
+    std::string file, model;
+    double seconds = 20;
+    int batch = 64, threads = 2, width = 128;
+};
+
+// Greedy decoding of `count` sentences, `side_by_side` at a time: sentences a second.
+template <class Model>
+double greedy_speed(const Model& model, const std::vector<Example>& examples, int side_by_side, int count, Random& random) {
+    std::vector<Batch> batches;
+    for (int done = 0; done < count; done += side_by_side) {
+        std::vector<int> rows;
+        for (int row = 0; row < side_by_side; ++row) rows.push_back(static_cast<int>(random.below(examples.size())));
+        batches.push_back(make_batch(examples, rows));
+    }
+    const Stopwatch watch;
+    for (const Batch& batch : batches) greedy(model, batch.source, batch.source_lengths, 2 * batch.source.shape[1]);
+    return count / watch.seconds();
+}
+
+template <class Model>
+void measure(Model model, double learning_rate, const std::vector<Example>& examples, const Settings& settings,
+             const Stopwatch& since_start) {
+    Workers workers(settings.threads);
+    BatchStream stream(examples, settings.batch, Random(1), 8);
+    Adam adam(model, {.lr = learning_rate});
+    DataParallel<Model> parallel(model, settings.threads, workers);
+    double busy = 0, first = 0, loss = 0;
+    long tokens = 0;
+    int steps = 0;
+    while (busy < settings.seconds) {
+        const Batch batch = stream.next();
+        const Stopwatch watch;
+        const std::vector<Batch> parts = shards(batch, settings.threads);
+        zero_grad(model);
+        loss = parallel.backward(static_cast<int>(parts.size()), [&](Model& replica, int part) {
+            return cross_entropy(replica(parts[part]), parts[part].target_out,
+                                 {.ignore_index = Vocabulary::pad, .divisor = static_cast<double>(batch.target_tokens)});
+        });
+        clip_grad_norm(model, 1.0);
+        adam.step();
+        busy += watch.seconds();
+        tokens += batch.target_tokens;
+        if (++steps == 1) first = since_start.seconds();
+    }
+    Random random(2);
+    const double one = greedy_speed(model, examples, 1, 64, random), many = greedy_speed(model, examples, 64, 512, random);
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    fmt::print("{{\"model\": \"{}\", \"parameters\": {}, \"steps\": {}, \"tokens_per_second\": {:.0f}, \"loss\": {:.4f}, "
+               "\"greedy_sentences_per_second\": {{\"batch_1\": {:.1f}, \"batch_64\": {:.1f}}}, \"peak_mib\": {}, "
+               "\"seconds_to_first_step\": {:.3f}}}\n",
+               settings.model, parameter_count(model), steps, static_cast<double>(tokens) / busy, loss, one, many,
+               usage.ru_maxrss / 1024, first);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const Stopwatch since_start;
+    Settings settings;
+    for (int i = 1; i < argc; ++i) {
+        const std::string argument = argv[i], value = i + 1 < argc ? argv[i + 1] : "";
+        const double number = std::atof(value.c_str());
+        if (argument == "--seconds" && number > 0) settings.seconds = number, ++i;
+        else if (argument == "--batch" && number >= 1) settings.batch = static_cast<int>(number), ++i;
+        else if (argument == "--threads" && number >= 1) settings.threads = static_cast<int>(number), ++i;
+        else if (argument == "--width" && number >= 4) settings.width = static_cast<int>(number), ++i;
+        else if (settings.file.empty() && argument[0] != '-') settings.file = argument;
+        else if (settings.model.empty() && argument[0] != '-') settings.model = argument;
+        else settings.model = "?";
+    }
+    try {
+        const std::vector<Pair> pairs = read_pairs(settings.file);
+        std::vector<std::vector<std::string>> sources, targets;
+        for (const Pair& pair : pairs) sources.push_back(pair.source), targets.push_back(pair.target);
+        const Vocabulary source = Vocabulary::of(sources), target = Vocabulary::of(targets);
+        const std::vector<Example> examples = encode(pairs, source, target);
+        Random random(1);
+        const int V = source.size(), W = target.size(), H = settings.width;
+        if (settings.model == "fixed") {
+            measure(FixedVector(V, W, random, 64, H), 2e-3, examples, settings, since_start);
+        } else if (settings.model == "attention") {
+            measure(AttentionTranslator(V, W, random, 64, H, H), 2e-3, examples, settings, since_start);
+        } else if (settings.model == "transformer") {
+            const TransformerOptions options{.size = H, .heads = 4, .feed_forward = 4 * H};
+            measure(TransformerTranslator(V, W, random, options), 1e-3, examples, settings, since_start);
+        } else {
+            fmt::print(stderr, "usage: translate_bench TRAIN.tsv {{fixed,attention,transformer}} [--seconds 20] [--batch 64] "
+                               "[--threads 2] [--width 128]\n");
+            return 2;
+        }
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "translate_bench: {}\n", error.what());
+        return 2;
+    }
+}
