@@ -36,7 +36,7 @@ namespace {
 // The same for all three models: the training budget is the number of batches, their size and their order. Each model has the
 // learning rate that suits it, on the same schedule: a short rise, then half a cosine down to 0.
 constexpr int batch_size = 64;
-constexpr int shard_count = 2;    // parts of a batch that may be computed side by side; belongs to the run, not to the machine
+constexpr int shard_count = 4;    // parts of a batch that may be computed side by side; belongs to the run, not to the machine
 constexpr int warmup = 100;
 
 struct Data {

@@ -31,17 +31,19 @@ struct View {
     View from(Index i, Index j) const { return {at + i * row + j * column, row, column}; }
 };
 
-// C (rows, width) += A (rows, K) B (K, width), a(i,k) = A[i * a_row + k * a_column]. The width is `vectors` registers, the
-// last of which is whole or has its first `width % lanes` elements only.
+// C (rows, width) = start + A (rows, K) B (K, width), a(i,k) = A[i * a_row + k * a_column]; start is a row or, where it is null, C.
+// The width is `vectors` registers, the last of which is whole or has its first `width % lanes` elements only.
 template <int rows, int vectors, class Part>
-void tile(int K, const real* A, Index a_row, Index a_column, const real* B, Index ldb, real* C, Index ldc, int width) {
+void tile(int K, const real* A, Index a_row, Index a_column, const real* B, Index ldb, real* C, Index ldc, const real* start,
+          int width) {
     Part last;
     if constexpr (!std::is_same_v<Part, Whole>) last = first(width % lanes);
     Vector sum[rows][vectors];
 #pragma GCC unroll 12
     for (int i = 0; i < rows; ++i) {
-        for (int v = 0; v < vectors - 1; ++v) sum[i][v] = load(C + i * ldc + v * lanes);
-        sum[i][vectors - 1] = load(C + i * ldc + (vectors - 1) * lanes, last);
+        const real* from = start ? start : C + i * ldc;
+        for (int v = 0; v < vectors - 1; ++v) sum[i][v] = load(from + v * lanes);
+        sum[i][vectors - 1] = load(from + (vectors - 1) * lanes, last);
     }
     // Two places in A, and the compilers may not know how far apart: each addresses the next rows by short sums.
     constexpr int half = (rows + 1) / 2;
@@ -69,7 +71,7 @@ void tile(int K, const real* A, Index a_row, Index a_column, const real* B, Inde
 }
 
 // The tile for a number of rows and a width (at most tile_width) known only now.
-using Tile = void (*)(int, const real*, Index, Index, const real*, Index, real*, Index, int);
+using Tile = void (*)(int, const real*, Index, Index, const real*, Index, real*, Index, const real*, int);
 
 template <int vectors, class Part>
 Tile tile_of(int rows) {
@@ -160,33 +162,37 @@ struct Parts {
     int start(int p) const { return n / count * p + std::min(p, n % count); }
 };
 
-// C (M,N) += A (M,K) B (K,N), with B in panels of tile_width columns, `panel` apart, and rows ldb apart.
-void multiply_block(int M, int N, int K, View A, const real* B, Index ldb, Index panel, real* C, Index ldc) {
+// C (M,N) = start + A (M,K) B (K,N), with B in panels of tile_width columns, `panel` apart, and rows ldb apart.
+void multiply_block(int M, int N, int K, View A, const real* B, Index ldb, Index panel, real* C, Index ldc, const real* start) {
     const Parts strips(M, tile_rows);
     for (int s = 0; s < strips.count; ++s) {
         const int i = strips.start(s), rows = strips.start(s + 1) - i;
         const real* strip = A.at + i * A.row;
-        const real* b = B;
+        const real *b = B, *from = start;
         real *c = C + i * ldc, *end = c + N;
         const Tile whole = tile_of(rows, tile_width);
-        for (; end - c >= tile_width; c += tile_width, b += panel)
-            whole(K, strip, A.row, A.column, b, ldb, c, ldc, tile_width);
-        if (c < end) tile_of(rows, int(end - c))(K, strip, A.row, A.column, b, ldb, c, ldc, int(end - c));
+        for (; end - c >= tile_width; c += tile_width, b += panel, from += start ? tile_width : 0)
+            whole(K, strip, A.row, A.column, b, ldb, c, ldc, from, tile_width);
+        if (c < end) tile_of(rows, int(end - c))(K, strip, A.row, A.column, b, ldb, c, ldc, from, int(end - c));
     }
 }
 
-// C (M,N) += A (M,K) B (K,N) with B as it lies, its rows whole: for few rows of A, which would not repay a copy.
-void multiply_direct(int M, int N, int K, View A, View B, real* C, Index ldc) {
+// Where a block of C starts: with the first block of k from `start`, later from what the blocks before have left in C.
+const real* start_of(const real* start, int j, int k) { return start && k == 0 ? start + j : nullptr; }
+
+// C (M,N) = start + A (M,K) B (K,N) with B as it lies, its rows whole: for few rows of A, which would not repay a copy.
+void multiply_direct(int M, int N, int K, View A, View B, real* C, Index ldc, const real* start) {
     const Parts blocks_k(K, block_k);
     for (int p = 0; p < blocks_k.count; ++p)
         for (int j = 0; j < N; j += block_n) {
             const int k = blocks_k.start(p), depth = blocks_k.start(p + 1) - k;
-            multiply_block(M, std::min(block_n, N - j), depth, A.from(0, k), B.from(k, j).at, B.row, tile_width, C + j, ldc);
+            multiply_block(M, std::min(block_n, N - j), depth, A.from(0, k), B.from(k, j).at, B.row, tile_width, C + j, ldc,
+                           start_of(start, j, k));
         }
 }
 
-// C (M,N) += A (M,K) B (K,N) with each block of B copied into panels.
-void multiply_copied(int M, int N, int K, View A, View B, real* C, Index ldc) {
+// C (M,N) = start + A (M,K) B (K,N) with each block of B copied into panels.
+void multiply_copied(int M, int N, int K, View A, View B, real* C, Index ldc, const real* start) {
     alignas(64) real right[block_k * block_n], left[block_k * copied_rows];
     const Parts blocks_k(K, block_k);
     for (int p = 0; p < blocks_k.count; ++p)
@@ -194,6 +200,7 @@ void multiply_copied(int M, int N, int K, View A, View B, real* C, Index ldc) {
             const int k = blocks_k.start(p), depth = blocks_k.start(p + 1) - k, width = std::min(block_n, N - j);
             const View a = A.from(0, k), b = B.from(k, j);
             const Index panel = depth * tile_width;
+            const real* from = start_of(start, j, k);
             if (B.column == 1)
                 copy_panels<tile_width>(depth, width, b.at, B.row, right);
             else
@@ -202,17 +209,17 @@ void multiply_copied(int M, int N, int K, View A, View B, real* C, Index ldc) {
                               tile_width);
             // A that is read across its rows jumps from page to page: worth a copy if the block is wide enough.
             const bool copy_left = A.column != 1 && width > block_n * 4 / 5;
-            if (!copy_left) multiply_block(M, width, depth, a, right, tile_width, panel, C + j, ldc);
+            if (!copy_left) multiply_block(M, width, depth, a, right, tile_width, panel, C + j, ldc, from);
             for (int i = 0; copy_left && i < M; i += copied_rows) {
                 const int rows = std::min(copied_rows, M - i);
                 copy_panels<copied_rows>(depth, rows, a.at + i, A.column, left);
-                multiply_block(rows, width, depth, {left, 1, copied_rows}, right, tile_width, panel, C + i * ldc + j, ldc);
+                multiply_block(rows, width, depth, {left, 1, copied_rows}, right, tile_width, panel, C + i * ldc + j, ldc, from);
             }
         }
 }
 
-// The same for a low A and B (N,K): C^T (N,M) += B A^T. Transposing A and C is less work than transposing all of B.
-void multiply_low(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc) {
+// The same for a low A and B (N,K): C^T (N,M) = start^T + B A^T. Transposing A and C is less work than transposing all of B.
+void multiply_low(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc, const real* start) {
     constexpr int block_j = 8 * tile_rows;
     alignas(64) real right[block_k * tile_width], block[block_j * tile_width];
     const Parts blocks_k(K, block_k);
@@ -221,34 +228,47 @@ void multiply_low(int M, int N, int K, const real* A, int lda, const real* B, in
             const int k = blocks_k.start(kb), depth = blocks_k.start(kb + 1) - k;
             const int width = std::min(tile_width, int(M - i));
             transpose(width, depth, A + i * lda + k, lda, right, tile_width);
-            for (Index j = 0; j < N; j += block_j) {
-                const int rows = std::min(block_j, int(N - j));
+            for (int j = 0; j < N; j += block_j) {
+                const int rows = std::min(block_j, N - j);
                 real* corner = C + i * ldc + j;
-                transpose(width, rows, corner, ldc, block, tile_width);
-                multiply_block(rows, width, depth, {B + j * ldb + k, ldb, 1}, right, tile_width, 0, block, tile_width);
+                if (const real* from = start_of(start, j, k))
+                    for (int r = 0; r < rows; ++r) std::fill_n(block + r * tile_width, width, from[r]);
+                else
+                    transpose(width, rows, corner, ldc, block, tile_width);
+                multiply_block(rows, width, depth, {B + Index(j) * ldb + k, ldb, 1}, right, tile_width, 0, block, tile_width,
+                               nullptr);
                 transpose(rows, width, block, tile_width, corner, ldc);
             }
         }
 }
 
+// A product of no terms is its start.
+bool is_empty(int M, int N, int K, real* C, Index ldc, const real* start) {
+    for (int i = 0; K == 0 && start && i < M; ++i) std::copy_n(start, N, C + i * ldc);
+    return K == 0;
+}
+
 }  // namespace
 
-void gemm_nn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc) {
-    if (use_reference()) return reference::gemm_nn(M, N, K, A, lda, B, ldb, C, ldc);
-    (M <= copied_rows ? multiply_direct : multiply_copied)(M, N, K, {A, lda, 1}, {B, ldb, 1}, C, ldc);
+void gemm_nn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc, const real* start) {
+    if (use_reference()) return reference::gemm_nn(M, N, K, A, lda, B, ldb, C, ldc, start);
+    if (is_empty(M, N, K, C, ldc, start)) return;
+    (M <= copied_rows ? multiply_direct : multiply_copied)(M, N, K, {A, lda, 1}, {B, ldb, 1}, C, ldc, start);
 }
 
-void gemm_nt(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc) {
-    if (use_reference()) return reference::gemm_nt(M, N, K, A, lda, B, ldb, C, ldc);
+void gemm_nt(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc, const real* start) {
+    if (use_reference()) return reference::gemm_nt(M, N, K, A, lda, B, ldb, C, ldc, start);
+    if (is_empty(M, N, K, C, ldc, start)) return;
     if (M >= lanes && Index(N) * K > Index(M) * K + Index(2) * M * N)  // elements to transpose
-        multiply_low(M, N, K, A, lda, B, ldb, C, ldc);
+        multiply_low(M, N, K, A, lda, B, ldb, C, ldc, start);
     else
-        multiply_copied(M, N, K, {A, lda, 1}, {B, 1, ldb}, C, ldc);
+        multiply_copied(M, N, K, {A, lda, 1}, {B, 1, ldb}, C, ldc, start);
 }
 
-void gemm_tn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc) {
-    if (use_reference()) return reference::gemm_tn(M, N, K, A, lda, B, ldb, C, ldc);
-    (M <= copied_rows ? multiply_direct : multiply_copied)(M, N, K, {A, 1, lda}, {B, ldb, 1}, C, ldc);
+void gemm_tn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc, const real* start) {
+    if (use_reference()) return reference::gemm_tn(M, N, K, A, lda, B, ldb, C, ldc, start);
+    if (is_empty(M, N, K, C, ldc, start)) return;
+    (M <= copied_rows ? multiply_direct : multiply_copied)(M, N, K, {A, 1, lda}, {B, ldb, 1}, C, ldc, start);
 }
 
 }  // namespace lookback::kernels

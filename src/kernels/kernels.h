@@ -19,11 +19,16 @@ bool use_reference();
 
 // ---- Matrix products. Row-major; ld* is the distance between rows in elements. ------------------------------------------
 
-// C (M,N) += op(A) op(B). Each c(i,j) starts from its old value and adds k = 0, 1, ..., K-1 in this order:
+// C (M,N) = start + op(A) op(B). Each c(i,j) starts from start(j), a row such as a bias, or where there is none from its old
+// value, and adds k = 0, 1, ..., K-1 in this order:
 //     c(i,j) = fma(a(i,k), b(k,j), c(i,j))
-void gemm_nn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc);  // A (M,K), B (K,N)
-void gemm_nt(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc);  // A (M,K), B (N,K)
-void gemm_tn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc);  // A (K,M), B (K,N)
+using Gemm = void(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc, const real* start);
+void gemm_nn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc,
+             const real* start = nullptr);    // A (M,K), B (K,N)
+void gemm_nt(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc,
+             const real* start = nullptr);    // A (M,K), B (N,K)
+void gemm_tn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc,
+             const real* start = nullptr);    // A (K,M), B (K,N)
 
 // ---- Elementary functions: our own polynomials, at most 2 ulp in float. ------------------------------------------------------
 
@@ -51,6 +56,12 @@ double cos(double x);
 real sum(std::size_t n, const real* x);                 // lane = lane + x_i
 real dot(std::size_t n, const real* a, const real* b);  // lane = fma(a_i, b_i, lane)
 real max(std::size_t n, const real* x);                 // any NaN gives NaN, so an error is not hidden; n = 0 gives -inf
+
+// ---- Softmax of a row (equations at op::Softmax). -------------------------------------------------------------------------------
+
+// y_i = exp(x_i - max x) / sum of these; x = y is fine. -inf gives 0, a row of nothing but -inf gives zeros.
+void softmax(std::size_t n, const real* x, real* y);
+void softmax_backward(std::size_t n, const real* y, const real* dy, real* dx);    // dx = dx + y (dy - dot(dy, y))
 
 // ---- Element by element: one rounding for each operation written. --------------------------------------------------------
 

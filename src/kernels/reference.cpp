@@ -21,25 +21,28 @@ bool use_reference() {
 
 namespace reference {
 
-void gemm_nn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc) {
+void gemm_nn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc, const real* start) {
     for (std::ptrdiff_t i = 0; i < M; ++i)
-        for (std::ptrdiff_t j = 0; j < N; ++j)
-            for (std::ptrdiff_t k = 0; k < K; ++k)
-                C[i * ldc + j] = std::fma(A[i * lda + k], B[k * ldb + j], C[i * ldc + j]);
+        for (std::ptrdiff_t j = 0; j < N; ++j) {
+            if (start) C[i * ldc + j] = start[j];
+            for (std::ptrdiff_t k = 0; k < K; ++k) C[i * ldc + j] = std::fma(A[i * lda + k], B[k * ldb + j], C[i * ldc + j]);
+        }
 }
 
-void gemm_nt(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc) {
+void gemm_nt(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc, const real* start) {
     for (std::ptrdiff_t i = 0; i < M; ++i)
-        for (std::ptrdiff_t j = 0; j < N; ++j)
-            for (std::ptrdiff_t k = 0; k < K; ++k)
-                C[i * ldc + j] = std::fma(A[i * lda + k], B[j * ldb + k], C[i * ldc + j]);
+        for (std::ptrdiff_t j = 0; j < N; ++j) {
+            if (start) C[i * ldc + j] = start[j];
+            for (std::ptrdiff_t k = 0; k < K; ++k) C[i * ldc + j] = std::fma(A[i * lda + k], B[j * ldb + k], C[i * ldc + j]);
+        }
 }
 
-void gemm_tn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc) {
+void gemm_tn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc, const real* start) {
     for (std::ptrdiff_t i = 0; i < M; ++i)
-        for (std::ptrdiff_t j = 0; j < N; ++j)
-            for (std::ptrdiff_t k = 0; k < K; ++k)
-                C[i * ldc + j] = std::fma(A[k * lda + i], B[k * ldb + j], C[i * ldc + j]);
+        for (std::ptrdiff_t j = 0; j < N; ++j) {
+            if (start) C[i * ldc + j] = start[j];
+            for (std::ptrdiff_t k = 0; k < K; ++k) C[i * ldc + j] = std::fma(A[k * lda + i], B[k * ldb + j], C[i * ldc + j]);
+        }
 }
 
 real exp(real x) { return elementary::exp(x); }
@@ -93,6 +96,22 @@ real max(std::size_t n, const real* x) {
         if (is_nan || x[i] > largest) largest = x[i];
     }
     return largest + 0;  // -0 and 0 compare equal, so which of them was met first would show: + 0 makes both 0
+}
+
+void softmax(std::size_t n, const real* x, real* y) {
+    const real largest = max(n, x);
+    if (largest == -std::numeric_limits<real>::infinity()) {
+        for (std::size_t i = 0; i < n; ++i) y[i] = 0;
+        return;
+    }
+    for (std::size_t i = 0; i < n; ++i) y[i] = elementary::exp(x[i] - largest);
+    const real total = sum(n, y);
+    for (std::size_t i = 0; i < n; ++i) y[i] = y[i] / total;
+}
+
+void softmax_backward(std::size_t n, const real* y, const real* dy, real* dx) {
+    const real shared = dot(n, dy, y);
+    for (std::size_t i = 0; i < n; ++i) dx[i] = dx[i] + y[i] * (dy[i] - shared);
 }
 
 void add(std::size_t n, const real* a, const real* b, real* y) {

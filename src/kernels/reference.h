@@ -5,9 +5,9 @@
 // The plain loops that define what the kernels compute; contracts in kernels.h.
 namespace lookback::kernels::reference {
 
-void gemm_nn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc);
-void gemm_nt(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc);
-void gemm_tn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc);
+Gemm gemm_nn;
+Gemm gemm_nt;
+Gemm gemm_tn;
 
 real exp(real x);
 real log(real x);
@@ -24,6 +24,8 @@ void erf(std::size_t n, const real* x, real* y);
 real sum(std::size_t n, const real* x);
 real dot(std::size_t n, const real* a, const real* b);
 real max(std::size_t n, const real* x);
+void softmax(std::size_t n, const real* x, real* y);
+void softmax_backward(std::size_t n, const real* y, const real* dy, real* dx);
 
 void add(std::size_t n, const real* a, const real* b, real* y);
 void multiply(std::size_t n, const real* a, const real* b, real* y);

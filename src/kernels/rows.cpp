@@ -17,11 +17,15 @@ struct SixteenLanes {
 
     // l + (l+8), l + (l+4), l + (l+2), l + (l+1)
     real folded() const {
-        real l[16];
-        std::memcpy(l, lane, sizeof l);
-        for (int half = 8; half > 0; half /= 2)
-            for (int i = 0; i < half; ++i) l[i] = l[i] + l[i + half];
-        return l[0];
+        using Eight [[gnu::vector_size(8 * sizeof(real))]] = real;
+        using Four [[gnu::vector_size(4 * sizeof(real))]] = real;
+        Eight eight[2];
+        std::memcpy(eight, lane, sizeof eight);
+        const Eight e = eight[0] + eight[1];
+        Four four[2];
+        std::memcpy(four, &e, sizeof four);
+        const Four f = four[0] + four[1];
+        return (f[0] + f[2]) + (f[1] + f[3]);
     }
 
     // step(register, i, part) for the register that element i goes to. What is beyond n adds nothing: a lane is never -0.
@@ -50,20 +54,49 @@ real dot(size_t n, const real* a, const real* b) {
     return total.folded();
 }
 
+// NaN where one of them is.
+template <class V>
+static V larger(V candidate, V largest) {
+    const V seen = candidate > largest ? candidate : largest;
+    return candidate != candidate ? candidate : seen;
+}
+
 real max(size_t n, const real* x) {
     if (use_reference()) return reference::max(n, x);
     constexpr real lowest = -elementary::infinity;
-    const auto larger = []<class V>(V candidate, V largest) {
-        const V seen = candidate > largest ? candidate : largest;
-        return candidate != candidate ? candidate : seen;
-    };
     Vector lane = elementary::all<Vector>(lowest);
     size_t i = 0;
     for (; i + lanes <= n; i += lanes) lane = larger(load(x + i), lane);
-    real largest = lowest;
-    for (int l = 0; l < lanes; ++l) largest = larger(real(lane[l]), largest);
-    for (; i < n; ++i) largest = larger(x[i], largest);
-    return largest + 0;
+    if (i < n && n >= lanes) lane = larger(load(x + n - lanes), lane);    // some for the second time
+    real largest[lanes], rest = lowest;
+    std::memcpy(largest, &lane, sizeof largest);
+    for (int half = lanes / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; ++l) largest[l] = larger(largest[l + half], largest[l]);
+    for (; n < lanes && i < n; ++i) rest = larger(x[i], rest);
+    return larger(rest, largest[0]) + 0;
+}
+
+void softmax(size_t n, const real* x, real* y) {
+    if (use_reference()) return reference::softmax(n, x, y);
+    const real largest = max(n, x);
+    if (largest == -elementary::infinity) return each(n, [y](size_t i, auto part) { store(y + i, part, Vector{}); });
+    SixteenLanes total;
+    const auto step = [=](Vector& lane, size_t at, auto part) {
+        const Vector e = elementary::exp(load(x + at, part) - largest);
+        store(y + at, part, e);
+        lane = lane + only(e, part);
+    };
+    total.run(n, step);
+    const real divisor = total.folded();
+    each(n, [=](size_t at, auto part) { store(y + at, part, load(y + at, part) / divisor); });
+}
+
+void softmax_backward(size_t n, const real* y, const real* dy, real* dx) {
+    if (use_reference()) return reference::softmax_backward(n, y, dy, dx);
+    const real shared = dot(n, dy, y);
+    each(n, [=](size_t i, auto part) {
+        store(dx + i, part, load(dx + i, part) + load(y + i, part) * (load(dy + i, part) - shared));
+    });
 }
 
 void add(size_t n, const real* a, const real* b, real* y) {

@@ -153,6 +153,14 @@ struct Whole {};
     return r;
 }
 
+// The lanes of a part, with 0 in the others.
+[[maybe_unused]] inline Vector only(Vector v, Whole) { return v; }
+[[maybe_unused]] inline Vector only(Vector v, Mask m) {
+    real all[lanes] = {};
+    store(all, m, v);
+    return load(all);
+}
+
 // body(i, part) for each register-full of n elements: i is where it starts, part is Whole or, for the last, a Mask.
 template <class Body>
 inline void each(std::size_t n, Body body) {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "lookback/ops/matmul.h"
+#include "lookback/ops/recurrent.h"
 #include "lookback/ops/shape.h"
 
 namespace lookback {
@@ -32,16 +33,10 @@ FixedVector::FixedVector(int source_vocabulary, int target_vocabulary, Random& r
 
 Tensor FixedVector::operator()(const Batch& batch) const {
     const State state = start(batch.source, batch.source_lengths);
-    const int T = batch.target_in.shape[1];
     const SplitInput input(decoder, target_embedding.weight.size(1));
     const Tensor from_tokens = linear(target_embedding(batch.target_in), input.weight_token, decoder.bias_ih);    // (B, T, 3H)
-    std::vector<Tensor> hidden;
-    Tensor h = state.h;
-    for (int t = 0; t < T; ++t) {
-        h = decoder.step(select(from_tokens, 1, t) + state.from_sentence, h);
-        hidden.push_back(h);
-    }
-    return out(stack(hidden, 1));
+    const Tensor from_sentence = reshape(state.from_sentence, {batch.size(), 1, -1});                             // the same at all T
+    return out(gru_sequence(from_tokens + from_sentence, state.h, decoder.weight_hh, decoder.bias_hh));
 }
 
 FixedVector::State FixedVector::start(const Ids& source, const std::vector<int>& lengths) const {

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "lookback/ops/elementwise.h"
+#include "lookback/ops/lookup.h"
 #include "lookback/ops/matmul.h"
 #include "lookback/ops/recurrent.h"
 #include "lookback/ops/shape.h"
@@ -46,8 +47,7 @@ Tensor LstmCell::output(const Tensor& state) const { return slice(state, 1, 0, h
 namespace {
 
 struct Direction {
-    std::vector<Tensor> y;    // T times (B, H)
-    Tensor state;
+    Tensor y, state;    // (B, T, H), (B, H)
 };
 
 template <class CellType>
@@ -55,21 +55,33 @@ Direction run(const CellType& cell, const Tensor& x, const std::vector<int>& len
     const int B = x.size(0), T = x.size(1);
     const Tensor projected = cell.project(x);
     if (!state) state = Tensor({B, cell.state_size()});
-    Direction direction{std::vector<Tensor>(T), state};
+    std::vector<Tensor> y(T);
     for (int step = 0; step < T; ++step) {
         const int t = reverse ? T - 1 - step : step;
-        const Tensor next = cell.step(select(projected, 1, t), direction.state);
+        const Tensor next = cell.step(select(projected, 1, t), state);
         std::vector<bool> active(B);
         for (int b = 0; b < B; ++b) active[b] = lengths.empty() || t < lengths[b];
         if (std::ranges::find(active, false) == active.end()) {
-            direction.state = next;
-            direction.y[t] = cell.output(next);
+            state = next;
+            y[t] = cell.output(next);
         } else {
-            direction.state = select_rows(active, next, direction.state);
-            direction.y[t] = select_rows(active, cell.output(next), Tensor({B, cell.hidden()}));
+            state = select_rows(active, next, state);
+            y[t] = select_rows(active, cell.output(next), Tensor({B, cell.hidden()}));
         }
     }
-    return direction;
+    return {stack(y, 1), state};
+}
+
+// The same in one op.
+Direction run(const GruCell& cell, const Tensor& x, const std::vector<int>& lengths, Tensor state, bool reverse) {
+    const int B = x.size(0), T = x.size(1), H = cell.hidden();
+    if (!state) state = Tensor({B, H});
+    const Tensor y = gru_sequence(cell.project(x), state, cell.weight_hh, cell.bias_hh, lengths, reverse);
+    if (reverse) return {y, select(y, 1, 0)};
+    if (lengths.empty()) return {y, select(y, 1, T - 1)};
+    Ids last{{B}, {}};
+    for (int b = 0; b < B; ++b) last.values.push_back(b * T + lengths[b] - 1);
+    return {y, embedding(last, reshape(y, {B * T, H}))};
 }
 
 }  // namespace
@@ -92,13 +104,13 @@ typename Recurrent<CellType>::Output Recurrent<CellType>::operator()(const Tenso
     const int size = forward_cell.state_size();
     if (!bidirectional) {
         const Direction forward = run(forward_cell, x, lengths, initial, false);
-        return {stack(forward.y, 1), forward.state};
+        return {forward.y, forward.state};
     }
     const Tensor start_forward = initial ? slice(initial, 1, 0, size) : Tensor();
     const Tensor start_backward = initial ? slice(initial, 1, size, 2 * size) : Tensor();
     const Direction forward = run(forward_cell, x, lengths, start_forward, false);
     const Direction backward = run(backward_cell, x, lengths, start_backward, true);
-    return {concat({stack(forward.y, 1), stack(backward.y, 1)}, 2), concat({forward.state, backward.state}, 1)};
+    return {concat({forward.y, backward.y}, 2), concat({forward.state, backward.state}, 1)};
 }
 
 template <class CellType>

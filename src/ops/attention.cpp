@@ -9,7 +9,6 @@
 #include "kernels/kernels.h"
 #include "lookback/tensor/node.h"
 #include "ops/broadcast.h"
-#include "ops/rows.h"
 #include "tensor/memory.h"
 
 namespace lookback {
@@ -63,18 +62,18 @@ struct AttentionWeights final : Node {
         const real* mask = inputs.size() > 2 ? inputs[2].data() : nullptr;
         BroadcastRows mask_row(mask ? inputs[2].shape() : Shape{}, shape);
         const real scale = 1 / std::sqrt(static_cast<real>(K));
-        std::fill_n(data, size, real(0));
+        const std::vector<real> zeros(S);
         real* y = data;
         for (int b = 0; b < B; ++b)
             for (int head = 0; head < heads; ++head) {
-                kernels::gemm_nt(T, S, K, q + b * T * C + head * K, C, k + b * S * C + head * K, C, y, S);
+                kernels::gemm_nt(T, S, K, q + b * T * C + head * K, C, k + b * S * C + head * K, C, y, S, zeros.data());
                 for (int t = 0; t < T; ++t, y += S, mask_row.next()) {
                     const int visible = causal ? t + S - T + 1 : S;
-                    for (int s = 0; s < S; ++s) {
-                        const bool attend = s < visible && (!mask || mask[mask_row.offset + s * mask_row.step] != 0);
-                        y[s] = attend ? y[s] * scale : -std::numeric_limits<real>::infinity();
-                    }
-                    softmax_row(S, y, y);
+                    kernels::scale(visible, scale, y, y);
+                    for (int s = 0; mask && s < visible; ++s)
+                        if (mask[mask_row.offset + s * mask_row.step] == 0) y[s] = -std::numeric_limits<real>::infinity();
+                    kernels::softmax(visible, y, y);
+                    std::fill(y + visible, y + S, real(0));
                 }
             }
     }
@@ -87,7 +86,7 @@ struct AttentionWeights final : Node {
         for (int b = 0; b < B; ++b)
             for (int head = 0; head < heads; ++head) {
                 std::fill_n(dx, T * S, real(0));
-                for (int t = 0; t < T; ++t, y += S, dy += S) softmax_backward_row(S, y, dy, dx + t * S);
+                for (int t = 0; t < T; ++t, y += S, dy += S) kernels::softmax_backward(S, y, dy, dx + t * S);
                 for (int i = 0; i < T * S; ++i) dx[i] *= scale;
                 const int q_head = b * T * C + head * K, k_head = b * S * C + head * K;
                 if (dq) kernels::gemm_nn(T, K, S, dx, S, k + k_head, C, dq + q_head, C);
@@ -102,10 +101,10 @@ struct AttentionContext final : Node {
 
     void forward() override {
         const real *w = inputs[0].data(), *v = inputs[1].data();
-        std::fill_n(data, size, real(0));
+        const std::vector<real> zeros(K);
         for (int b = 0; b < B; ++b)
             for (int head = 0; head < heads; ++head, w += T * S)
-                kernels::gemm_nn(T, K, S, w, S, v + b * S * C + head * K, C, data + b * T * C + head * K, C);
+                kernels::gemm_nn(T, K, S, w, S, v + b * S * C + head * K, C, data + b * T * C + head * K, C, zeros.data());
     }
     void backward() override {
         const real *w = inputs[0].data(), *v = inputs[1].data(), *dy = grad;

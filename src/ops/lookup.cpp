@@ -6,7 +6,6 @@
 
 #include "kernels/kernels.h"
 #include "lookback/tensor/node.h"
-#include "ops/rows.h"
 #include "tensor/memory.h"
 
 namespace lookback {

@@ -18,9 +18,9 @@ struct Matmul final : Node {
     void forward() override {
         const real *a = inputs[0].data(), *b = inputs[1].data();
         real* y = data;
-        std::fill_n(y, size, real(0));
+        const std::vector<real> zeros(N);
         for (int batch = 0; batch < batches; ++batch, a += M * K, b += K * N, y += M * N)
-            kernels::gemm_nn(M, N, K, a, K, b, N, y, N);
+            kernels::gemm_nn(M, N, K, a, K, b, N, y, N, zeros.data());
     }
     void backward() override {
         const real *a = inputs[0].data(), *b = inputs[1].data(), *dy = grad;
@@ -38,14 +38,8 @@ struct Linear final : Node {
 
     void forward() override {
         const real *x = inputs[0].data(), *W = inputs[1].data(), *b = inputs.size() > 2 ? inputs[2].data() : nullptr;
-        real* y = data;
-        for (int m = 0; m < M; ++m) {
-            if (b)
-                std::copy_n(b, N, y + m * N);
-            else
-                std::fill_n(y + m * N, N, real(0));
-        }
-        kernels::gemm_nt(M, N, K, x, K, W, K, y, N);
+        const std::vector<real> zeros(b ? 0 : N);
+        kernels::gemm_nt(M, N, K, x, K, W, K, data, N, b ? b : zeros.data());
     }
     void backward() override {
         const real *x = inputs[0].data(), *W = inputs[1].data(), *dy = grad;

@@ -10,27 +10,9 @@
 #include "lookback/ops/shape.h"
 #include "lookback/tensor/node.h"
 #include "ops/broadcast.h"
-#include "ops/rows.h"
 #include "tensor/memory.h"
 
 namespace lookback {
-
-void softmax_row(int n, const real* x, real* y) {
-    const real max = kernels::max(n, x);
-    if (max == -std::numeric_limits<real>::infinity()) {
-        std::fill_n(y, n, real(0));
-        return;
-    }
-    for (int i = 0; i < n; ++i) y[i] = x[i] - max;
-    kernels::exp(n, y, y);
-    const real total = kernels::sum(n, y);
-    for (int i = 0; i < n; ++i) y[i] /= total;
-}
-
-void softmax_backward_row(int n, const real* y, const real* dy, real* dx) {
-    const real shared = kernels::dot(n, dy, y);
-    for (int i = 0; i < n; ++i) dx[i] += y[i] * (dy[i] - shared);
-}
 
 namespace op {
 
@@ -40,12 +22,12 @@ struct Softmax final : Node {
 
     void forward() override {
         const real* x = inputs[0].data();
-        for (int row = 0; row < rows; ++row) softmax_row(n, x + row * n, data + row * n);
+        for (int row = 0; row < rows; ++row) kernels::softmax(n, x + row * n, data + row * n);
     }
     void backward() override {
         const real *y = data, *dy = grad;
         real* dx = grad_of(0);
-        for (int row = 0; row < rows; ++row) softmax_backward_row(n, y + row * n, dy + row * n, dx + row * n);
+        for (int row = 0; row < rows; ++row) kernels::softmax_backward(n, y + row * n, dy + row * n, dx + row * n);
     }
 };
 
@@ -60,7 +42,7 @@ struct MaskedSoftmax final : Node {
             real* y = data + row * n;
             for (int i = 0; i < n; ++i)
                 y[i] = mask[source.offset + i * source.step] != 0 ? x[row * n + i] : -std::numeric_limits<real>::infinity();
-            softmax_row(n, y, y);
+            kernels::softmax(n, y, y);
         }
     }
     void backward() override {
@@ -68,7 +50,7 @@ struct MaskedSoftmax final : Node {
         real* dx = grad_of(0);
         if (!dx) return;    // only the mask asks for a gradient, which is 0
         const int rows = static_cast<int>(size) / std::max(n, 1);
-        for (int row = 0; row < rows; ++row) softmax_backward_row(n, y + row * n, dy + row * n, dx + row * n);
+        for (int row = 0; row < rows; ++row) kernels::softmax_backward(n, y + row * n, dy + row * n, dx + row * n);
     }
 };
 

@@ -292,6 +292,14 @@ TEST_CASE("gradients of the recurrent cells") {
              for (int step = 0; step < 3; ++step) h = gru_cell(x[0], h, x[2], x[3]);
              return h;
          }},
+        {"gru_sequence", {{2, 4, 9}, {2, 3}, {9, 3}, {9}}, [](Leaves x) { return gru_sequence(x[0], x[1], x[2], x[3]); }},
+        {"gru_sequence, sentences that are over",
+         {{3, 4, 9}, {3, 3}, {9, 3}, {9}},
+         [](Leaves x) { return gru_sequence(x[0], x[1], x[2], x[3], {2, 4, 1}); }},
+        {"gru_sequence, in reverse",
+         {{2, 3, 51}, {2, 17}, {51, 17}, {51}},
+         [](Leaves x) { return gru_sequence(x[0], x[1], x[2], x[3], {3, 2}, true); }},
+        {"gru_sequence, one step of one", {{1, 1, 3}, {1, 1}, {3, 1}, {3}}, [](Leaves x) { return gru_sequence(x[0], x[1], x[2], x[3]); }},
         {"lstm_cell", {{2, 12}, {2, 3}, {2, 3}, {12, 3}, {12}}, lstm},
         {"lstm_cell, lengths of one", {{1, 4}, {1, 1}, {1, 1}, {4, 1}, {4}}, lstm},
         {"lstm_cell, wider than a register", {{3, 68}, {3, 17}, {3, 17}, {68, 17}, {68}}, lstm},

@@ -15,7 +15,7 @@ using test::Numbers;
 
 namespace {
 
-using Gemm = void (*)(int, int, int, const real*, int, const real*, int, real*, int);
+using Gemm = kernels::Gemm*;
 
 struct Form {
     std::string name;
@@ -30,27 +30,32 @@ const Form forms[] = {{"nn", kernels::gemm_nn, kernels::reference::gemm_nn, fals
 // A product whose rows have `gap` more elements than their matrix is wide: those must stay as they were.
 struct Product {
     int M, N, K, lda, ldb, ldc;
-    std::vector<real> A, B, C;
+    std::vector<real> A, B, C, start;    // a start for every other product
 
     Product(const Form& form, int rows, int columns, int depth, Numbers& numbers, int gap)
         : M(rows), N(columns), K(depth), lda((form.A_transposed ? M : K) + numbers.below(gap + 1)),
           ldb((form.B_transposed ? K : N) + numbers.below(gap + 1)), ldc(N + numbers.below(gap + 1)),
           A(numbers.array(std::size_t(lda) * (form.A_transposed ? K : M))),
-          B(numbers.array(std::size_t(ldb) * (form.B_transposed ? N : K))), C(numbers.array(std::size_t(ldc) * M)) {}
+          B(numbers.array(std::size_t(ldb) * (form.B_transposed ? N : K))), C(numbers.array(std::size_t(ldc) * M)),
+          start(numbers.below(2) == 0 ? numbers.array(N) : std::vector<real>()) {}
+
+    const real* start_row() const { return start.empty() ? nullptr : start.data(); }
 
     std::vector<real> by(Gemm gemm) const {
         std::vector<real> result = C;
-        gemm(M, N, K, A.data(), lda, B.data(), ldb, result.data(), ldc);
+        gemm(M, N, K, A.data(), lda, B.data(), ldb, result.data(), ldc, start_row());
         return result;
     }
 
     std::vector<real> by_definition(const Form& form) const {
         std::vector<real> c = C;
         for (int i = 0; i < M; ++i)
-            for (int j = 0; j < N; ++j)
+            for (int j = 0; j < N; ++j) {
+                if (start_row()) c[i * ldc + j] = start[j];
                 for (int k = 0; k < K; ++k)
                     c[i * ldc + j] = std::fma(A[form.A_transposed ? k * lda + i : i * lda + k],
                                               B[form.B_transposed ? j * ldb + k : k * ldb + j], c[i * ldc + j]);
+            }
         return c;
     }
 };

@@ -53,6 +53,39 @@ TEST_CASE("a GRU cell equals its composition from primitives, its value to the b
     }
 }
 
+TEST_CASE("a GRU sequence equals its cells one by one, its value to the bit") {
+    const int B = 3, T = 5;
+    for (const int H : {1, 4, 33})
+        for (const bool reverse : {false, true})
+            for (const std::vector<int>& lengths : {std::vector<int>(), {5, 1, 3}, {2, 4, 2}}) {
+                const Tensor p = random_tensor({B, T, 3 * H}), h = random_tensor({B, H}, 3);
+                const Tensor weight = random_tensor({3 * H, H}, 4), bias = random_tensor({3 * H}, 5);
+                const auto cells = [&] {
+                    Tensor state = h;
+                    std::vector<Tensor> y(T);
+                    for (int step = 0; step < T; ++step) {
+                        const int t = reverse ? T - 1 - step : step;
+                        const Tensor next = gru_cell(select(p, 1, t), state, weight, bias);
+                        std::vector<bool> active(B);
+                        for (int b = 0; b < B; ++b) active[b] = lengths.empty() || t < lengths[b];
+                        state = select_rows(active, next, state);
+                        y[t] = select_rows(active, next, Tensor({B, H}));
+                    }
+                    return stack(y, 1);
+                };
+                check_same([&] { return gru_sequence(p, h, weight, bias, lengths, reverse); }, cells, {p, h, weight, bias}, 0, 2e-6);
+            }
+}
+
+TEST_CASE("a GRU sequence refuses lengths that do not fit, with the line") {
+    const Tensor p({2, 4, 9}), h({2, 3}), weight({9, 3}), bias({9});
+    check_rejected("gru_sequence: 1 lengths for 2 rows", [&] { gru_sequence(p, h, weight, bias, {4}); });
+    check_rejected("gru_sequence: a length of 5 is not in 1 .. 4", [&] { gru_sequence(p, h, weight, bias, {4, 5}); });
+    check_rejected("gru_sequence: the sizes do not fit: projected (2, 3), h (2, 3), weight_hh (9, 3), bias_hh (9); expected "
+                   "(B, T, 3H), (B, H), (3H, H), (3H)",
+                   [&] { gru_sequence(h, h, weight, bias); });
+}
+
 TEST_CASE("an LSTM cell with all weights 0 halves its cell state") {
     const Tensor y = lstm_cell(Tensor({1, 8}), Tensor({1, 2}, {9, 9}), Tensor({1, 2}, {2, -4}), Tensor({8, 2}), Tensor({8}));
     CHECK(y.shape() == Shape{1, 4});

@@ -62,6 +62,27 @@ TEST_CASE("a second backward through the same graph exactly doubles the leaves' 
     }
 }
 
+TEST_CASE("a backward that releases the graph gives the same gradients, and the graph is gone") {
+    Tensor x = Tensor({2}, {3, 4}).requires_grad();
+    const auto loss_of = [&](Tensor* kept) {
+        const Tensor y = x * x, z = y * y + y;
+        if (kept) *kept = z;
+        return sum(z * x);
+    };
+    backward(loss_of(nullptr));
+    const Values expected = gradient(x);
+    x.zero_grad();
+    Tensor kept;
+    const Tensor loss = loss_of(&kept);
+    backward(loss, Graph::release);
+    CHECK(gradient(x) == expected);
+    CHECK(kept.values() == Values{90, 272});    // what somebody holds stays
+    CHECK(graph_of(loss).size() == 1);
+    CHECK_THROWS_WITH_AS(backward(loss), doctest::Contains("was released by an earlier backward"), std::invalid_argument);
+    CHECK_THROWS_WITH_AS(backward(sum(kept * x)), doctest::Contains("was released by an earlier backward"), std::invalid_argument);
+    CHECK(gradient(x) == expected);             // and the refusal has changed nothing
+}
+
 TEST_CASE("two losses that share a part of their graph give the sum of their gradients") {
     Tensor x = Tensor({2}, {3, 4}).requires_grad();
     const Tensor shared = x * x;

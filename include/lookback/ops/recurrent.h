@@ -13,6 +13,11 @@ namespace lookback {
 Tensor gru_cell(const Tensor& projected, const Tensor& h, const Tensor& weight_hh, const Tensor& bias_hh,
                 Where where = Where::current());
 
+// gru_cell at all steps of a sequence, fused: projected (B, T, 3H), h (B, H) -> (B, T, H), the state after each step; in reverse
+// from the last step to the first. Where a sentence is over (lengths (B), or none) the state stays, and the output is 0.
+Tensor gru_sequence(const Tensor& projected, const Tensor& h, const Tensor& weight_hh, const Tensor& bias_hh,
+                    const std::vector<int>& lengths = {}, bool reverse = false, Where where = Where::current());
+
 // One step of a long short-term memory, fused. `projected` is W_ih x + b_ih, (B, 4H) with the gates in the order i, f, g, o.
 //     i, f, o = sigmoid(p + W_h h + b_h)            g = tanh(p_g + W_hg h + b_hg)
 //     c' = f c + i g                                h' = o tanh c'
