@@ -101,6 +101,9 @@ typename Recurrent<CellType>::Output Recurrent<CellType>::operator()(const Tenso
                Where::current());
     if (!lengths.empty() && static_cast<int>(lengths.size()) != x.size(0))
         reject(fmt::format("recurrent: {} lengths for {} rows", lengths.size(), x.size(0)), Where::current());
+    for (const int length : lengths)
+        if (length < 1 || length > x.size(1))
+            reject(fmt::format("recurrent: a length of {} is not in 1 .. {}", length, x.size(1)), Where::current());
     const int size = forward_cell.state_size();
     if (!bidirectional) {
         const Direction forward = run(forward_cell, x, lengths, initial, false);

@@ -129,7 +129,7 @@ class Heap {
 };
 
 // Never destroyed: tensors in static storage may be freed later than it would be.
-Heap& heap() {
+[[maybe_unused]] Heap& heap() {    // unused under the address sanitizer
     static Heap& instance = *new Heap;
     return instance;
 }
