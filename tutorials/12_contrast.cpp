@@ -1,8 +1,8 @@
 // 12 contrast: What does attention repair?  (about 80 s)
 //
 // Three models learn to translate the same sentences: an RNN that squeezes each sentence into one vector (06), an RNN that may
-// look back at every word (08), and a Transformer (11), which does nothing but look. They are as large as each other and see the
-// same batches in the same order. Only the length of a sentence tells them apart.
+// look back at every word (08), and a Transformer (11), which does nothing but look. They are as large as each other, learn for as
+// long, and see the same batches in the same order. Only the length of a sentence tells them apart.
 //
 // What you will see   a table and a chart of exact match against length, translations right and wrong, and where the models
 //                     looked; pictures and figures for the same in the folder contrast/
@@ -33,8 +33,9 @@ using namespace lookback;
 
 namespace {
 
-// The same for all three models: the training budget is the number of batches, their size and their order. Each model has the
-// learning rate that suits it, on the same schedule: a short rise, then half a cosine down to 0.
+// The same for all three models: the training budget is time. A step of the fixed vector takes half as long as one of the others, so
+// it gets twice as many (a number of steps, not a clock, so that each run gives the same figures). Each model has the learning rate
+// that suits it, on the same schedule: a short rise, then half a cosine down to 0.
 constexpr int batch_size = 64;
 constexpr int shard_count = 4;    // parts of a batch that may be computed side by side; belongs to the run, not to the machine
 constexpr int warmup = 100;
@@ -62,15 +63,16 @@ struct Report {
 // ---- 1. One training loop for all three ----------------------------------------------------------------------------------
 
 template <class Model>
-void train(Model& model, double learning_rate, const Data& data, const Options& options, Workers& workers, Report& report) {
+void train(Model& model, double learning_rate, int steps, const Data& data, const Options& options, Workers& workers,
+           Report& report) {
     BatchStream stream(data.train, batch_size, Random(options.seed));    // the same seed: the same batches for each model
     Adam adam(model, {.lr = learning_rate});
     DataParallel<Model> parallel(model, shard_count, workers);
-    Progress progress(report.name, options.steps);
+    Progress progress(report.name, steps);
     const Stopwatch watch;
     long tokens = 0;
 
-    for (int step = 0; step < options.steps && !interrupted(); ++step) {
+    for (int step = 0; step < steps && !interrupted(); ++step) {
         const Batch batch = stream.next();
         const std::vector<Batch> parts = shards(batch, shard_count);
 
@@ -81,7 +83,7 @@ void train(Model& model, double learning_rate, const Data& data, const Options& 
                                  {.ignore_index = Vocabulary::pad, .divisor = static_cast<double>(batch.target_tokens)});
         });
         clip_grad_norm(model, 1.0);
-        adam.options.lr = learning_rate * warmup_cosine(step, warmup, options.steps);
+        adam.options.lr = learning_rate * warmup_cosine(step, warmup, steps);
         adam.step();
 
         tokens += batch.target_tokens;
@@ -260,24 +262,25 @@ int contrast(const Options& options) {
     const int source = data.corpus.source.size(), target = data.corpus.target.size();
     Workers workers(options.threads);
 
-    fmt::print("{} pairs to learn from. Each model sees the same {} batches of {}.\n\n",
-               count_text(static_cast<long>(data.train.size())), options.steps, batch_size);
+    fmt::print("{} pairs to learn from, {} a step. Each model learns for about as long:\n{} steps, and {} of the fixed vector's, "
+               "which take half the time.\n\n",
+               count_text(static_cast<long>(data.train.size())), batch_size, options.steps, 2 * options.steps);
     std::vector<Report> reports;
-    const auto study = [&](const char* name, const char* key, auto& model, double learning_rate) {
+    const auto study = [&](const char* name, const char* key, auto& model, double learning_rate, int steps) {
         if (interrupted()) return;
         Report& report = reports.emplace_back();
         report.name = name;
         report.key = key;
-        train(model, learning_rate, data, options, workers, report);
+        train(model, learning_rate, steps, data, options, workers, report);
         examine(model, data, workers, report);
     };
     Random random(options.seed);
     FixedVector fixed(source, target, random);
     AttentionTranslator attention(source, target, random);
     TransformerTranslator transformer(source, target, random);
-    study("fixed vector", "fixed", fixed, 2e-3);
-    study("attention", "attention", attention, 2e-3);
-    study("Transformer", "transformer", transformer, 3e-3);
+    study("fixed vector", "fixed", fixed, 2e-3, 2 * options.steps);
+    study("attention", "attention", attention, 2e-3, options.steps);
+    study("Transformer", "transformer", transformer, 3e-3, options.steps);
 
     print_scores(reports, data.corpus);
     if (reports.size() < 3) return Claims().report();    // Ctrl-C: what was learned so far is told, and no more
