@@ -84,5 +84,17 @@ done
 "$program" --quick --steps 2 --data data --out out 2>error | diff plain - >difference
 result 'CRLF and a byte order mark' "$(cat difference)"
 
+# Ctrl-C while it trains: what was learned so far is examined and printed.
+corpus
+"$program" --data data --out out --steps 1000000 --threads 2 >printed 2>error &
+sleep 1
+kill -INT $!
+wait $!
+status=$?
+problem=
+[ $status = 130 ] || problem="exit status $status, not 130"
+grep -q '^fixed vector' printed || problem='no score of what was learned'
+result 'Ctrl-C' "$problem"
+
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

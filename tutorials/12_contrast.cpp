@@ -207,11 +207,25 @@ std::string json_list(const std::vector<double>& values) {
     return "[" + list + "]";
 }
 
+// The losses with the noise of single batches taken out.
+Series means(const Report& report, std::size_t group) {
+    Series series{report.name, {}, {}};
+    for (std::size_t begin = 0; begin < report.losses.size(); begin += group) {
+        const std::size_t end = std::min(begin + group, report.losses.size());
+        double sum = 0;
+        for (std::size_t i = begin; i < end; ++i) sum += report.losses[i];
+        series.xs.push_back(report.steps_seen[end - 1]);
+        series.ys.push_back(sum / static_cast<double>(end - begin));
+    }
+    return series;
+}
+
 void write_figures(const std::vector<Report>& reports, const Data& data, const std::filesystem::path& out, double seconds) {
     std::string csv = "model,step,loss\n", json = "{\n";
-    LineChart losses{.title = "Training loss", .x_label = "step", .y_label = "cross-entropy per token", .series = {}, .log_y = true};
+    LineChart losses{.title = "Training loss (means of 20 steps)", .x_label = "step", .y_label = "cross-entropy per token",
+                     .series = {}, .log_y = true};
     for (const Report& report : reports) {
-        losses.series.push_back({report.name, report.steps_seen, report.losses});
+        losses.series.push_back(means(report, 20));
         for (std::size_t i = 0; i < report.losses.size(); ++i)
             csv += fmt::format("{},{},{:.6f}\n", report.key, report.steps_seen[i], report.losses[i]);
         json += fmt::format("  \"{}\": {{\"parameters\": {}, \"steps\": {}, \"seconds\": {:.2f}, \"tokens_per_second\": {:.0f},\n"
@@ -286,9 +300,12 @@ int contrast(const Options& options) {
     if (reports.size() < 3) return Claims().report();    // Ctrl-C: what was learned so far is told, and no more
     print_translations(reports, data);
     const Report &f = reports[0], &a = reports[1], &t = reports[2];
-    fmt::print("\nWhere attention looked for each word (in tenths)\n{}",
-               terminal::attention_map(map_of(a.showcase, data.showcase, data.showcase_gold, data.corpus),
-                                       terminal::style_of(stdout)));
+    AttentionMap shown = map_of(a.showcase, data.showcase, data.showcase_gold, data.corpus);
+    shown.title = {};
+    shown.rows.resize(std::min<std::size_t>(shown.rows.size(), 8));    // one who has learned nothing does not stop talking
+    shown.weights.resize(shown.rows.size() * shown.columns.size());
+    fmt::print("\nWhere attention looked for each word, in tenths of its attention\n{}",
+               terminal::attention_map(shown, terminal::style_of(stdout)));
     if (a.alignment_accuracy.size() > 2)
         fmt::print("attention looks at the right word for {:.0f} % of the words (3 clauses), the Transformer for {:.0f} %\n",
                    100 * a.alignment_accuracy[2], 100 * t.alignment_accuracy[2]);
