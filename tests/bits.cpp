@@ -24,7 +24,8 @@ std::uint64_t hash_of(Model& model) {
     std::uint64_t hash = 0xcbf29ce484222325;
     for (const Tensor& parameter : parameters_of(model))
         for (const real x : parameter.values())
-            for (int byte = 0; byte < 4; ++byte) hash = (hash ^ (std::bit_cast<std::uint32_t>(x) >> 8 * byte & 0xff)) * 0x100000001b3;
+            for (int byte = 0; byte < 4; ++byte)
+                hash = (hash ^ (std::bit_cast<std::uint32_t>(x) >> 8 * byte & 0xff)) * 0x100000001b3;
     return hash;
 }
 
@@ -47,8 +48,9 @@ void train(const char* name, Model model, const std::vector<Example>& examples, 
                 logits = replica(parts[part], {&random});
             else
                 logits = replica(parts[part]);
-            return cross_entropy(logits, parts[part].target_out, {.ignore_index = Vocabulary::pad, .label_smoothing = 0.1,
-                                                                  .divisor = static_cast<double>(batch.target_tokens)});
+            return cross_entropy(
+                logits, parts[part].target_out,
+                {.ignore_index = Vocabulary::pad, .label_smoothing = 0.1, .divisor = static_cast<double>(batch.target_tokens)});
         });
         clip_grad_norm(model, 1.0);
         adam.options.lr = 3e-3 * warmup_cosine(step, 10, steps);
@@ -57,7 +59,7 @@ void train(const char* name, Model model, const std::vector<Example>& examples, 
     fmt::print("{:<12}{:016x}\n", name, hash_of(model));
 }
 
-}  // namespace
+}    // namespace
 
 int main(int argc, char** argv) {
     const int threads = argc == 3 && std::string_view(argv[1]) == "--threads" ? std::atoi(argv[2]) : argc == 1 ? 1 : 0;
@@ -71,7 +73,8 @@ int main(int argc, char** argv) {
     Random random(1);    // sizes that fill no register
     train("fixed", FixedVector(source, target, random, 20, 37), examples, threads);
     train("attention", AttentionTranslator(source, target, random, 20, 38, 21), examples, threads);
-    train("transformer", TransformerTranslator(source, target, random, {.size = 36, .heads = 4, .feed_forward = 70, .dropout = 0.1,
-                                                                        .activation = Activation::gelu}),
+    train("transformer",
+          TransformerTranslator(source, target, random,
+                                {.size = 36, .heads = 4, .feed_forward = 70, .dropout = 0.1, .activation = Activation::gelu}),
           examples, threads);
 }

@@ -35,7 +35,7 @@ void print_losses(const char* name, Model& model, double learning_rate, const st
     }
 }
 
-}  // namespace
+}    // namespace
 
 int main() {
     const Corpus corpus = read_corpus(LOOKBACK_DATASETS "/english-french");

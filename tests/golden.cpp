@@ -405,7 +405,7 @@ std::string examine(const std::filesystem::path& path) {
     }
 }
 
-}  // namespace
+}    // namespace
 
 int main(int argc, char** argv) {
     if (argc != 2) {

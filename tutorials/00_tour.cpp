@@ -48,7 +48,8 @@ void show_engine() {
     backward(loss);
     const real rise = loss_at(Tensor::scalar(real(3.1))).item() - loss_at(Tensor::scalar(real(2.9))).item();
     fmt::print("1. A number that finds its slope\n");
-    fmt::print("   w = {}; the last op of the graph, #{} {}, makes the loss {}\n", w.item(), loss.node->id, loss.node->op, loss.item());
+    fmt::print("   w = {}; the last op of the graph, #{} {}, makes the loss {}\n", w.item(), loss.node->id, loss.node->op,
+               loss.item());
     fmt::print("   backward(loss) leaves the slope in w: dloss/dw = {}\n", w.grad()[0]);
     fmt::print("   it is right: (loss at 3.1 - loss at 2.9) / 0.2 = {:.1f}\n", rise / real(0.2));
     w.data()[0] -= real(0.1) * w.grad()[0];
@@ -58,7 +59,8 @@ void show_engine() {
 // ---- 2. Training (04 training, 08 additive_attention) ----------------------------------------------------------------------
 
 // The same on many numbers at once. Five beats, as in every program of the course: zero_grad, loss, backward, clip, step.
-std::vector<double> train(AttentionTranslator& model, const std::vector<Example>& examples, const Options& options, Workers& workers) {
+std::vector<double> train(AttentionTranslator& model, const std::vector<Example>& examples, const Options& options,
+                          Workers& workers) {
     BatchStream stream(examples, batch_size, Random(options.seed));
     Adam adam(model, {.weight_decay = 0.2});
     DataParallel<AttentionTranslator> parallel(model, shard_count, workers);
@@ -88,7 +90,8 @@ std::vector<double> train(AttentionTranslator& model, const std::vector<Example>
 
 // Word by word, the most likely one each time, until the model says that the sentence is over.
 std::string translate(const AttentionTranslator& model, const Pair& pair, const Corpus& corpus, Workers& workers) {
-    return join(corpus.target.decode(evaluate(model, encode({pair}, corpus.source, corpus.target), workers).translations[0].tokens));
+    return join(
+        corpus.target.decode(evaluate(model, encode({pair}, corpus.source, corpus.target), workers).translations[0].tokens));
 }
 
 void print_translation(const Pair& pair, const std::string& said) {
@@ -99,8 +102,11 @@ void print_translation(const Pair& pair, const std::string& said) {
 // Where the model looks for each word of the right translation. Its last row and column are the end of the sentence.
 AttentionMap look_at(const AttentionTranslator& model, const Pair& pair, const Corpus& corpus, Workers& workers) {
     const AttentionWeights look = look_back(model, encode({pair}, corpus.source, corpus.target), workers)[0];
-    AttentionMap map{.title = {}, .rows = pair.target, .columns = pair.source,
-                     .weights = {look.weights.begin(), look.weights.end()}, .gold = {}};
+    AttentionMap map{.title = {},
+                     .rows = pair.target,
+                     .columns = pair.source,
+                     .weights = {look.weights.begin(), look.weights.end()},
+                     .gold = {}};
     map.rows.push_back("</s>");
     map.columns.push_back("</s>");
     return map;
@@ -132,7 +138,8 @@ int tour(const Options& options) {
     AttentionTranslator model(corpus.source.size(), corpus.target.size(), random, 32, 64, 32);
     model.source_embedding = Embedding(corpus.source.size(), 32, random, 0.1);
     model.target_embedding = Embedding(corpus.target.size(), 32, random, 0.1);
-    fmt::print("\n2. A translator is {} such numbers. Before training they are random\n", count_text(static_cast<long>(parameter_count(model))));
+    fmt::print("\n2. A translator is {} such numbers. Before training they are random\n",
+               count_text(static_cast<long>(parameter_count(model))));
     print_translation(love, translate(model, love, corpus, workers));
 
     const Stopwatch watch;
@@ -148,16 +155,19 @@ int tour(const Options& options) {
     const std::vector<Example> unseen = encode(test.pairs, corpus.source, corpus.target);
     const Evaluation evaluation = evaluate(model, unseen, workers);
     const std::string said = translate(model, love, corpus, workers);
-    fmt::print("\n4. Sentences that it has not read (\"{}\" is in {} training pairs)\n", join(love.source), std::ranges::count_if(corpus.train, has_love));
+    fmt::print("\n4. Sentences that it has not read (\"{}\" is in {} training pairs)\n", join(love.source),
+               std::ranges::count_if(corpus.train, has_love));
     print_translation(love, said);
     for (std::size_t i = 0; i < std::min<std::size_t>(4, unseen.size()); ++i)
         print_translation(test.pairs[i], join(corpus.target.decode(evaluation.translations[i].tokens)));
-    fmt::print("   {}: {:.0f} % of {} sentences are right to the last word\n", test.name, 100 * evaluation.exact_match, unseen.size());
+    fmt::print("   {}: {:.0f} % of {} sentences are right to the last word\n", test.name, 100 * evaluation.exact_match,
+               unseen.size());
 
     const AttentionMap map = look_at(model, love, corpus, workers);
     fmt::print("\n5. Where it looks for each word of \"{}\", in tenths\n{}   most:", join(love.target),
                terminal::attention_map(map, terminal::style_of(stdout)));
-    for (std::size_t t = 0; t < map.rows.size(); ++t) fmt::print(" {} at {}{}", map.rows[t], most(map, t), t + 1 < map.rows.size() ? "," : "\n");
+    for (std::size_t t = 0; t < map.rows.size(); ++t)
+        fmt::print(" {} at {}{}", map.rows[t], most(map, t), t + 1 < map.rows.size() ? "," : "\n");
     const double right = test.alignments.empty() ? 0 : alignment_accuracy(look_back(model, unseen, workers), test.alignments);
     if (!test.alignments.empty())
         fmt::print("   {}: {:.0f} % of the words look at their own, though nobody told it which\n", test.name, 100 * right);
@@ -169,7 +179,8 @@ int tour(const Options& options) {
     Claims claims;
     if (options.usual) {
         claims.check(std::abs(losses.front() - std::log(V)) < 0.2, "the first loss is that of a blind guess");
-        claims.check(std::ranges::none_of(corpus.train, has_love) && said == "je t' aime", "it says je t' aime, which it has not read");
+        claims.check(std::ranges::none_of(corpus.train, has_love) && said == "je t' aime",
+                     "it says je t' aime, which it has not read");
         claims.check(evaluation.exact_match >= 0.90, "nine sentences in ten are right");
         claims.check(most(map, 1) == "you" && most(map, 2) == "love", "t' looks at you, aime at love");
         claims.check(right >= 0.90, "nine words in ten look at their own");
@@ -177,7 +188,7 @@ int tour(const Options& options) {
     return claims.report();
 }
 
-}  // namespace
+}    // namespace
 
 int main(int argc, char** argv) {
     return run_program(argc, argv,

@@ -69,7 +69,7 @@ struct Translator {
     bool every_word = true;
 
     struct State {
-        Tensor vector, h;                            // (B, H) each: the sentence, which stays; the decoder's state
+        Tensor vector, h;    // (B, H) each: the sentence, which stays; the decoder's state
     };
 
     Translator() = default;
@@ -84,7 +84,7 @@ struct Translator {
     // Reads words x (B, S, E). What the last h (B, H) does not hold, the decoder will never know.
     Tensor encode(const Tensor& x, const std::vector<int>& lengths) const {
         const int B = x.size(0), S = x.size(1);
-        Tensor h({B, encoder.hidden()});                                 // zeros
+        Tensor h({B, encoder.hidden()});    // zeros
         for (int s = 0; s < S; ++s) {
             std::vector<bool> reading(B);                                // a shorter sentence is over: padding must not
             for (int b = 0; b < B; ++b) reading[b] = s < lengths[b];     // change its state
@@ -106,10 +106,10 @@ struct Translator {
     }
     Tensor operator()(const Batch& batch) const {
         State state = start(batch.source, batch.source_lengths);
-        const Tensor y = target_embedding(batch.target_in);              // (B, T, E): the true words, each a step late
+        const Tensor y = target_embedding(batch.target_in);    // (B, T, E): the true words, each a step late
         std::vector<Tensor> states;
         for (int t = 0; t < y.size(1); ++t) states.push_back(say(select(y, 1, t), state));
-        return out(stack(states, 1));                                    // T times (B, H) -> (B, T, H) -> (B, T, V)
+        return out(stack(states, 1));    // T times (B, H) -> (B, T, H) -> (B, T, V)
     }
     void parameters(const Visit& visit) {
         source_embedding.parameters(within("source_embedding", visit));
@@ -145,7 +145,8 @@ template <class Library>
 double compare(const char* name, Translator<GatedUnit>& ours, Library library, const Batch& batch) {
     const std::vector<Tensor> weights = parameters_of(ours);
     std::vector<Tensor> twins;    // both models show their parameters in the same order
-    library.parameters([&](const std::string&, Tensor& weight) { twins.push_back(weight = shared_weights(weights[twins.size()])); });
+    library.parameters(
+        [&](const std::string&, Tensor& weight) { twins.push_back(weight = shared_weights(weights[twins.size()])); });
     zero_grad(ours);
     const Tensor our_logits = ours(batch), their_logits = library(batch);
     backward(cross_entropy(our_logits, batch.target_out));
@@ -180,8 +181,10 @@ double gradient_norm(const Translator<GruCell>& model, const Example& example, i
 void compare_ways(std::vector<Run>& runs, const Pair& pair, const Corpus& corpus) {
     const int n = static_cast<int>(pair.source.size()), m = static_cast<int>(pair.target.size());
     const std::pair<int, int> words[] = {{0, 0}, {n / 2, m / 2}, {n - 1, m - 1}};
-    fmt::print("\n2. Untrained, {} words: how many units a word passes to its translation, and the\n"
-               "   gradient that comes back to it from the loss of that translation\n   {:<20}", n, "vector given");
+    fmt::print(
+        "\n2. Untrained, {} words: how many units a word passes to its translation, and the\n"
+        "   gradient that comes back to it from the loss of that translation\n   {:<20}",
+        n, "vector given");
     for (const auto& [s, t] : words) fmt::print("{:>19}", pair.source[s] + " -> " + pair.target[t]);
     for (Run& run : runs) {
         const Example example = read({pair}, corpus, run.reversed)[0];
@@ -257,7 +260,8 @@ Tensor vector_of(const Run& run, const Pair& pair, const Corpus& corpus) {
 std::string speak(const Run& run, const Tensor& vector, const Corpus& corpus) {
     Translator<GruCell>::State state{vector, vector};
     std::vector<int> words = {Vocabulary::begin};
-    while (words.back() != Vocabulary::end && words.size() < 40) words.push_back(argmax_rows(run.model.step({words.back()}, state))[0]);
+    while (words.back() != Vocabulary::end && words.size() < 40)
+        words.push_back(argmax_rows(run.model.step({words.back()}, state))[0]);
     return join(corpus.target.decode(words));
 }
 
@@ -290,10 +294,11 @@ int fixed_vector(const Options& options) {
     compare_ways(runs, far == corpus.train.end() ? corpus.train[0] : *far, corpus);
 
     const std::size_t width = 5 * corpus.tests.size();
-    fmt::print("\n\n3. Each learns from the same {} batches of {}\n   {:<20} loss{:>{}}{:>{}}\n   {:<25}", options.steps, batch_size,
-               "vector given", "exact match", width, "words right", width + 1, "");
+    fmt::print("\n\n3. Each learns from the same {} batches of {}\n   {:<20} loss{:>{}}{:>{}}\n   {:<25}", options.steps,
+               batch_size, "vector given", "exact match", width, "words right", width + 1, "");
     for (const char* gap : {" ", "\n"}) {
-        for (const Corpus::Test& test : corpus.tests) fmt::print("{:>5}", test.name.substr(test.name.starts_with("test-") ? 5 : 0));
+        for (const Corpus::Test& test : corpus.tests)
+            fmt::print("{:>5}", test.name.substr(test.name.starts_with("test-") ? 5 : 0));
         fmt::print("{}", gap);
     }
     for (Run& run : runs) {
@@ -309,7 +314,8 @@ int fixed_vector(const Options& options) {
     const NoGrad no_grad;
     const Run& run = runs[2];
     for (const Pair& pair : corpus.tests[std::min(2, tests - 1)].pairs) {
-        const std::string english = join(pair.source), right = join(pair.target), said = speak(run, vector_of(run, pair, corpus), corpus);
+        const std::string english = join(pair.source), right = join(pair.target),
+                          said = speak(run, vector_of(run, pair, corpus), corpus);
         if (said == right || std::max({text_width(english), text_width(right), text_width(said)}) > 67) continue;
         fmt::print("   english  {}\n   right    {}\n   said     {}\n", english, right, said);
         break;
@@ -333,15 +339,17 @@ int fixed_vector(const Options& options) {
         claims.check(once < -0.05 && once < every_word - 0.02, "reversing helps the decoder that gets the vector once");
         claims.check(runs[2].loss < 0.6 * runs[0].loss, "the vector at every word helps more than reversing");
         claims.check(std::max(runs[2].exact_match[0], runs[3].exact_match[0]) >= 0.90, "one clause fits into the vector");
-        for (const Run& each : runs) claims.check(each.exact_match[2] <= 0.03 && each.exact_match[3] <= 0.01, "three and four do not");
-        for (const Run& each : runs) claims.check(each.first_right[2] > each.last_right[2] + 0.2, "the first word is right, the last lost");
+        for (const Run& each : runs)
+            claims.check(each.exact_match[2] <= 0.03 && each.exact_match[3] <= 0.01, "three and four do not");
+        for (const Run& each : runs)
+            claims.check(each.first_right[2] > each.last_right[2] + 0.2, "the first word is right, the last lost");
         claims.check(said[0] == join(two[0].target) && said[1] == join(two[1].target), "two short sentences are right");
         claims.check(said[2] == said[1] && said[3] == said[0], "with the vectors the translations are exchanged");
     }
     return claims.report();
 }
 
-}  // namespace
+}    // namespace
 
 int main(int argc, char** argv) {
     return run_program(argc, argv,

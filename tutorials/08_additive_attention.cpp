@@ -54,9 +54,9 @@ Look attend(const AdditiveAttention& module, const Tensor& state, const Tensor& 
     const Tensor asked = reshape(linear(state, W), {B, 1, A});                              // the same for every place
     const Tensor scores = reshape(matmul(tanh(asked + prepared), transpose(v)), {B, S});    // (B, S, A)(A, 1) -> (B, S)
     // 2. Softmax: the scores become shares of one look. Padding gets exactly 0, whatever it scores.
-    const Tensor weights = masked_softmax(scores, real_tokens);                             // (B, S), each row sums to 1
+    const Tensor weights = masked_softmax(scores, real_tokens);    // (B, S), each row sums to 1
     // 3. Weighted sum: what the decoder sees.                                    context = sum_s weight_s memory_s
-    const Tensor context = matmul(reshape(weights, {B, 1, S}), memory);                     // (B, 1, S)(B, S, H) -> (B, 1, H)
+    const Tensor context = matmul(reshape(weights, {B, 1, S}), memory);    // (B, 1, S)(B, S, H) -> (B, 1, H)
     return {scores, weights, reshape(context, {B, H})};
 }
 
@@ -75,19 +75,19 @@ struct WrittenOut {
     Tensor say(const Tensor& y, State& state) const {
         const Look look = attend(model.attention, state.h, state.prepared, state.memory, state.key_padding);
         // 4. Output: the context goes into the new state, and also past it, straight to the logits.
-        state.h = model.decoder(concat({y, look.context}, 1), state.h);                        // (B, E + H), (B, H) -> (B, H)
+        state.h = model.decoder(concat({y, look.context}, 1), state.h);    // (B, E + H), (B, H) -> (B, H)
         state.weights = look.weights;
-        return model.out(concat({state.h, look.context, y}, 1));                               // (B, H + H + E) -> (B, V)
+        return model.out(concat({state.h, look.context, y}, 1));    // (B, H + H + E) -> (B, V)
     }
     Tensor step(const std::vector<int>& tokens, State& state) const {
         return say(model.target_embedding({{static_cast<int>(tokens.size())}, tokens}), state);
     }
     Tensor operator()(const Batch& batch) const {
         State state = start(batch.source, batch.source_lengths);
-        const Tensor words = model.target_embedding(batch.target_in);                          // (B, T, E)
+        const Tensor words = model.target_embedding(batch.target_in);    // (B, T, E)
         std::vector<Tensor> logits;
         for (int t = 0; t < words.size(1); ++t) logits.push_back(say(select(words, 1, t), state));
-        return stack(logits, 1);                                                               // (B, T, V)
+        return stack(logits, 1);    // (B, T, V)
     }
     void parameters(const Visit& visit) { model.parameters(visit); }
 };
@@ -206,8 +206,11 @@ AttentionMap translate(const WrittenOut& model, const Pair& pair, const Corpus& 
     const Example example = encode({pair}, corpus.source, corpus.target)[0];
     const int S = static_cast<int>(example.source.size());
     const Translation said = greedy(model, {{1, S}, example.source}, {S}, 8)[0];
-    AttentionMap map{.title = join(pair.source), .rows = corpus.target.decode(said.tokens), .columns = pair.source,
-                     .weights = {said.attention.weights.begin(), said.attention.weights.end()}, .gold = {}};
+    AttentionMap map{.title = join(pair.source),
+                     .rows = corpus.target.decode(said.tokens),
+                     .columns = pair.source,
+                     .weights = {said.attention.weights.begin(), said.attention.weights.end()},
+                     .gold = {}};
     map.columns.push_back("</s>");
     if (static_cast<int>(map.rows.size()) < said.attention.rows) map.rows.push_back("</s>");
     fmt::print("{}", terminal::attention_map(map, terminal::style_of(stdout)));
@@ -273,7 +276,7 @@ int additive_attention(const Options& options) {
     return claims.report();
 }
 
-}  // namespace
+}    // namespace
 
 int main(int argc, char** argv) {
     return run_program(argc, argv,

@@ -50,16 +50,16 @@ Tensor project(const MultiheadAttention& module, const Tensor& x, int third) {
 // x looks at memory: at itself in self-attention, at the encoder's output in cross-attention. The mask is broadcast to
 // (B, heads, T, S), 1 = may look. Vaswani et al. 2017, eq. 1 (steps 1 to 3) and section 3.2.2 (step 4).
 Tensor attend(const MultiheadAttention& module, const Tensor& x, const Tensor& memory, const Tensor& mask) {
-    const Tensor q = project(module, x, 0);                                                     // (B, heads, T, K)
-    const Tensor k = project(module, memory, 1), v = project(module, memory, 2);                // (B, heads, S, K)
+    const Tensor q = project(module, x, 0);                                         // (B, heads, T, K)
+    const Tensor k = project(module, memory, 1), v = project(module, memory, 2);    // (B, heads, S, K)
     // 1. Score: each query with each key. A sum of K products grows as sqrt(K), so that is divided away.
     const Tensor scores = matmul(q, transpose(k)) * (1 / std::sqrt(static_cast<double>(q.size(3))));
     // 2. Softmax: over the places that the mask allows. The others get weight 0, exactly.
-    const Tensor weights = masked_softmax(scores, mask);                                        // (B, heads, T, S)
+    const Tensor weights = masked_softmax(scores, mask);    // (B, heads, T, S)
     // 3. Weighted sum: what each head found.
-    const Tensor found = matmul(weights, v);                                                    // (B, heads, T, K)
+    const Tensor found = matmul(weights, v);    // (B, heads, T, K)
     // 4. Output: the heads side by side again, and mixed by one matrix.
-    return module.out_proj(reshape(transpose(found, 1, 2), x.shape()));                         // (B, T, C)
+    return module.out_proj(reshape(transpose(found, 1, 2), x.shape()));    // (B, T, C)
 }
 
 // ---- 2. Layers, and the whole of figure 1 ----------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ struct WrittenOut {
     Tensor embed(const Embedding& embedding, const Ids& ids) const {
         return embedding(ids) * std::sqrt(static_cast<double>(model.options.size)) + slice(model.positions, 0, 0, ids.shape[1]);
     }
-    Tensor encode(Tensor x, const Tensor& mask) const {                                         // (B, S, C)
+    Tensor encode(Tensor x, const Tensor& mask) const {    // (B, S, C)
         for (const TransformerEncoderLayer& layer : model.transformer.encoder) {
             const Tensor normed = layer.norm1(x);
             x = add(x, attend(layer.self_attn, normed, normed, mask));
@@ -87,10 +87,10 @@ struct WrittenOut {
         }
         return model.transformer.encoder_norm(x);
     }
-    Tensor decode(Tensor x, const Tensor& memory, const Tensor& mask) const {                   // (B, T, C)
+    Tensor decode(Tensor x, const Tensor& memory, const Tensor& mask) const {    // (B, T, C)
         for (const TransformerDecoderLayer& layer : model.transformer.decoder) {
             const Tensor normed = layer.norm1(x);
-            x = add(x, attend(layer.self_attn, normed, normed, causal_mask(x.size(1))));     // 1 where s <= t: (T, T)
+            x = add(x, attend(layer.self_attn, normed, normed, causal_mask(x.size(1))));    // 1 where s <= t: (T, T)
             x = add(x, attend(layer.multihead_attn, layer.norm2(x), memory, mask));
             x = add(x, layer.linear2(relu(layer.linear1(layer.norm3(x)))));
         }
@@ -118,7 +118,9 @@ struct WrittenOut {
 
 // ---- 3. Is it the library's? -----------------------------------------------------------------------------------------------
 
-struct Largest { double value, gradient; };    // what the first two tables tell
+struct Largest {
+    double value, gradient;
+};    // what the first two tables tell
 
 // In a loss that weighs each number of the output differently, no mistake hides.
 std::vector<real> gradients_of(const Tensor& output, std::vector<Tensor> leaves) {
@@ -211,8 +213,11 @@ std::vector<AttentionMap> show_heads(const TransformerTranslator& model, const P
     for (std::size_t layer = 0; layer < layers.size(); ++layer)
         for (int head = 0; head < model.options.heads; ++head) {
             const Tensor weights = select(select(layers[layer], 1, head), 0, 0);    // (T, S)
-            AttentionMap map{fmt::format("layer {}, head {}", layer + 1, head + 1), pair.target, pair.source,
-                             {weights.data(), weights.data() + weights.size()}, {}};
+            AttentionMap map{fmt::format("layer {}, head {}", layer + 1, head + 1),
+                             pair.target,
+                             pair.source,
+                             {weights.data(), weights.data() + weights.size()},
+                             {}};
             map.rows.push_back("</s>");
             map.columns.push_back("</s>");
             std::string words;
@@ -270,7 +275,8 @@ int transformer(const Options& options) {
     if (options.usual) {
         for (const Largest& d : differences) claims.check(d.value == 0 && d.gradient < 1e-5, "written out and library agree");
         claims.check(effects[0].value > 0 && effects[1].value > 0, "what is not masked has an effect");
-        for (const Largest& e : {effects[2], effects[3]}) claims.check(e.value == 0 && e.gradient == 0, "what is masked has no effect");
+        for (const Largest& e : {effects[2], effects[3]})
+            claims.check(e.value == 0 && e.gradient == 0, "what is masked has no effect");
         claims.check(w[0] >= 0.92 && w[1] >= 0.80, "it translates one clause and two");
         claims.check(h[1] >= w[1] - 0.12 && l[1] >= w[1] - 0.12, "one head or one layer does nearly as well");
         claims.check(b[0] <= 0.02, "without residuals nothing is learned");
@@ -278,7 +284,7 @@ int transformer(const Options& options) {
     return claims.report();
 }
 
-}  // namespace
+}    // namespace
 
 int main(int argc, char** argv) {
     return run_program(argc, argv,

@@ -34,39 +34,39 @@ using namespace lookback;
 namespace {
 
 // The same for all three models: the training budget is time. A step of the fixed vector takes half as long as one of the others, so
-// it gets twice as many (a number of steps, not a clock, so that each run gives the same figures). Each model has the learning rate
-// that suits it, on the same schedule: a short rise, then half a cosine down to 0.
+// it gets twice as many (a number of steps, not a clock, so that each run gives the same figures). All have the same optimiser and
+// the same schedule: a short rise, then half a cosine down to 0.
 constexpr int batch_size = 64;
 constexpr int shard_count = 4;    // parts of a batch that may be computed side by side; belongs to the run, not to the machine
 constexpr int warmup = 100;
+constexpr double learning_rate = 4e-3;
 
 struct Data {
     Corpus corpus;
     std::vector<Example> train;
     std::vector<std::vector<Example>> tests;
-    Pair showcase;                // one short sentence that is in no training pair
+    Pair showcase;    // one short sentence that is in no training pair
     Alignment showcase_gold;
 };
 
 // All that is told of one model in the end.
 struct Report {
-    std::string name, key;        // in text, and in results.json
+    std::string name, key;    // in text, and in results.json
     std::size_t parameters = 0;
     int steps = 0;
     double seconds = 0, tokens_per_second = 0;
     std::vector<double> steps_seen, losses;
-    std::vector<double> exact_match, alignment_accuracy;             // one figure a test
-    std::vector<std::vector<Translation>> translations;              // by test, by sentence
+    std::vector<double> exact_match, alignment_accuracy;    // one figure a test
+    std::vector<std::vector<Translation>> translations;     // by test, by sentence
     Translation showcase;
 };
 
 // ---- 1. One training loop for all three ----------------------------------------------------------------------------------
 
 template <class Model>
-void train(Model& model, double learning_rate, int steps, const Data& data, const Options& options, Workers& workers,
-           Report& report) {
+void train(Model& model, int steps, const Data& data, const Options& options, Workers& workers, Report& report) {
     BatchStream stream(data.train, batch_size, Random(options.seed));    // the same seed: the same batches for each model
-    Adam adam(model, {.lr = learning_rate});
+    Adam adam(model, {.lr = learning_rate, .beta2 = 0.99});
     DataParallel<Model> parallel(model, shard_count, workers);
     Progress progress(report.name, steps);
     const Stopwatch watch;
@@ -148,8 +148,12 @@ std::string sentence(const Translation& translation, const Corpus& corpus) {
 std::string short_name(const std::string& test) { return test.starts_with("test-") ? test.substr(5) : test; }
 
 LineChart score_chart(const std::vector<Report>& reports, const Corpus& corpus) {
-    LineChart chart{.title = "Exact match by length", .x_label = "clauses in the sentence", .y_label = "exact match",
-                    .series = {}, .y_min = 0, .y_max = 1};
+    LineChart chart{.title = "Exact match by length",
+                    .x_label = "clauses in the sentence",
+                    .y_label = "exact match",
+                    .series = {},
+                    .y_min = 0,
+                    .y_max = 1};
     for (const Report& report : reports) {
         Series series{report.name, {}, report.exact_match};
         for (std::size_t test = 0; test < corpus.tests.size(); ++test) series.xs.push_back(static_cast<double>(test + 1));
@@ -159,8 +163,11 @@ LineChart score_chart(const std::vector<Report>& reports, const Corpus& corpus) 
 }
 
 AttentionMap map_of(const Translation& translation, const Pair& pair, const Alignment& gold, const Corpus& corpus) {
-    AttentionMap map{.title = join(pair.source), .rows = corpus.target.decode(translation.tokens), .columns = pair.source,
-                     .weights = {}, .gold = {}};
+    AttentionMap map{.title = join(pair.source),
+                     .rows = corpus.target.decode(translation.tokens),
+                     .columns = pair.source,
+                     .weights = {},
+                     .gold = {}};
     map.columns.push_back("</s>");
     if (static_cast<int>(map.rows.size()) < translation.attention.rows) map.rows.push_back("</s>");
     map.weights.assign(translation.attention.weights.begin(), translation.attention.weights.end());
@@ -194,7 +201,8 @@ void print_translations(const std::vector<Report>& reports, const Data& data) {
         if (!telling) continue;
         const Pair& pair = data.corpus.tests[test].pairs[i];
         fmt::print("{:<14}{}\n{:<14}{}\n", "english", join(pair.source), "right", join(pair.target));
-        fmt::print("{:<14}{}   (the others are right)\n", reports[0].name, sentence(reports[0].translations[test][i], data.corpus));
+        fmt::print("{:<14}{}   (the others are right)\n", reports[0].name,
+                   sentence(reports[0].translations[test][i], data.corpus));
         return;
     }
 }
@@ -222,16 +230,19 @@ Series means(const Report& report, std::size_t group) {
 
 void write_figures(const std::vector<Report>& reports, const Data& data, const std::filesystem::path& out, double seconds) {
     std::string csv = "model,step,loss\n", json = "{\n";
-    LineChart losses{.title = "Training loss (means of 20 steps)", .x_label = "step", .y_label = "cross-entropy per token",
-                     .series = {}, .log_y = true};
+    LineChart losses{.title = "Training loss (means of 20 steps)",
+                     .x_label = "step",
+                     .y_label = "cross-entropy per token",
+                     .series = {},
+                     .log_y = true};
     for (const Report& report : reports) {
         losses.series.push_back(means(report, 20));
         for (std::size_t i = 0; i < report.losses.size(); ++i)
             csv += fmt::format("{},{},{:.6f}\n", report.key, report.steps_seen[i], report.losses[i]);
-        json += fmt::format("  \"{}\": {{\"parameters\": {}, \"steps\": {}, \"seconds\": {:.2f}, \"tokens_per_second\": {:.0f},\n"
-                            "    \"exact_match\": {}",
-                            report.key, report.parameters, report.steps, report.seconds, report.tokens_per_second,
-                            json_list(report.exact_match));
+        json += fmt::format(
+            "  \"{}\": {{\"parameters\": {}, \"steps\": {}, \"seconds\": {:.2f}, \"tokens_per_second\": {:.0f},\n"
+            "    \"exact_match\": {}",
+            report.key, report.parameters, report.steps, report.seconds, report.tokens_per_second, json_list(report.exact_match));
         if (!report.alignment_accuracy.empty())
             json += fmt::format(",\n    \"alignment_accuracy\": {}", json_list(report.alignment_accuracy));
         json += "},\n";
@@ -276,25 +287,26 @@ int contrast(const Options& options) {
     const int source = data.corpus.source.size(), target = data.corpus.target.size();
     Workers workers(options.threads);
 
-    fmt::print("{} pairs to learn from, {} a step. Each model learns for about as long:\n{} steps, and {} of the fixed vector's, "
-               "which take half the time.\n\n",
-               count_text(static_cast<long>(data.train.size())), batch_size, options.steps, 2 * options.steps);
+    fmt::print(
+        "{} pairs to learn from, {} a step. Each model learns for about as long:\n{} steps, and {} of the fixed vector's, "
+        "which take half the time.\n\n",
+        count_text(static_cast<long>(data.train.size())), batch_size, options.steps, 2 * options.steps);
     std::vector<Report> reports;
-    const auto study = [&](const char* name, const char* key, auto& model, double learning_rate, int steps) {
+    const auto study = [&](const char* name, const char* key, auto& model, int steps) {
         if (interrupted()) return;
         Report& report = reports.emplace_back();
         report.name = name;
         report.key = key;
-        train(model, learning_rate, steps, data, options, workers, report);
+        train(model, steps, data, options, workers, report);
         examine(model, data, workers, report);
     };
     Random random(options.seed);
     FixedVector fixed(source, target, random);
     AttentionTranslator attention(source, target, random);
     TransformerTranslator transformer(source, target, random);
-    study("fixed vector", "fixed", fixed, 2e-3, 2 * options.steps);
-    study("attention", "attention", attention, 2e-3, options.steps);
-    study("Transformer", "transformer", transformer, 3e-3, options.steps);
+    study("fixed vector", "fixed", fixed, 2 * options.steps);
+    study("attention", "attention", attention, options.steps);
+    study("Transformer", "transformer", transformer, options.steps);
 
     print_scores(reports, data.corpus);
     if (reports.size() < 3) return Claims().report();    // Ctrl-C: what was learned so far is told, and no more
@@ -336,13 +348,13 @@ int contrast(const Options& options) {
     return claims.report();
 }
 
-}  // namespace
+}    // namespace
 
 int main(int argc, char** argv) {
     return run_program(argc, argv,
                        {.name = "12_contrast",
                         .question = "What does attention repair?",
-                        .steps = 1000,
+                        .steps = 1500,
                         .quick_steps = 12,
                         .out = "contrast",
                         .data = LOOKBACK_DATASETS "/english-french",

@@ -12,9 +12,8 @@ namespace lookback::english_french {
 namespace {
 
 constexpr Part all_parts[] = {
-    {"train", 20'000, 1, 5}, {"valid", 1'000, 1, 5}, {"test-1", 200, 1, 1}, {"test-2", 200, 2, 2},
-    {"test-3", 200, 3, 3},   {"test-4", 200, 4, 4},  {"test-5", 200, 5, 5}, {"test-6", 200, 6, 6},
-    {"test-7", 200, 7, 7},   {"test-8", 200, 8, 8},
+    {"train", 20'000, 1, 5}, {"valid", 1'000, 1, 5}, {"test-1", 200, 1, 1}, {"test-2", 200, 2, 2}, {"test-3", 200, 3, 3},
+    {"test-4", 200, 4, 4},   {"test-5", 200, 5, 5},  {"test-6", 200, 6, 6}, {"test-7", 200, 7, 7}, {"test-8", 200, 8, 8},
 };
 
 bool chance(int percent, Random& random) { return random.below(100) < static_cast<std::uint64_t>(percent); }
@@ -26,8 +25,7 @@ const Entry* pick(std::span<const Entry> table, Random& random, Test test) {
     for (const Entry& entry : table) {
         if (test(entry)) candidates.push_back(&entry);
     }
-    if (candidates.empty())
-        throw std::logic_error("pick: nothing in the table fits: the grammar asks for a word that it lacks");
+    if (candidates.empty()) throw std::logic_error("pick: nothing in the table fits: the grammar asks for a word that it lacks");
     return candidates[random.below(candidates.size())];
 }
 
@@ -99,7 +97,7 @@ Manner draw_manner(bool lasting, Random& random) {
     return others[random.below(3)];
 }
 
-}  // namespace
+}    // namespace
 
 std::span<const Part> parts() { return all_parts; }
 
@@ -108,14 +106,10 @@ Clause draw_clause(Random& random) {
     Clause clause;
     clause.verb = pick(verbs(), random, [&](const Verb& verb) {
         switch (about) {
-            case About::pronoun:
-                return (verb.objects & people) == people;
-            case About::object:
-                return verb.objects != 0;
-            case About::place:
-                return !verb.prepositions.empty();
-            default:
-                return verb.describes;
+            case About::pronoun: return (verb.objects & people) == people;
+            case About::object: return verb.objects != 0;
+            case About::place: return !verb.prepositions.empty();
+            default: return verb.describes;
         }
     });
 
@@ -142,8 +136,7 @@ Clause draw_clause(Random& random) {
             while (reflexive(clause));
             break;
         case About::quality:
-            clause.quality =
-                pick(adjectives(), random, [&](const Adjective& quality) { return fits(clause, quality); });
+            clause.quality = pick(adjectives(), random, [&](const Adjective& quality) { return fits(clause, quality); });
     }
     clause.manner = draw_manner(clause.quality ? clause.quality->lasting : clause.verb->lasting, random);
     return i_love_you(clause) ? draw_clause(random) : clause;
@@ -185,4 +178,4 @@ void write_corpus(const std::filesystem::path& folder, std::uint64_t seed) {
     }
 }
 
-}  // namespace lookback::english_french
+}    // namespace lookback::english_french

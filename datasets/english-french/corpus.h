@@ -16,7 +16,7 @@ namespace lookback::english_french {
 struct Part {
     std::string_view name;
     int pairs;
-    int fewest_clauses, most_clauses;  // each number of clauses between is equally often
+    int fewest_clauses, most_clauses;    // each number of clauses between is equally often
 };
 std::span<const Part> parts();
 
@@ -31,4 +31,4 @@ Pair draw_sentence(int clauses, Random& random);
 // cannot be written.
 void write_corpus(const std::filesystem::path& folder, std::uint64_t seed);
 
-}  // namespace lookback::english_french
+}    // namespace lookback::english_french

@@ -37,8 +37,7 @@ void generate(int count, char** arguments) {
     for (int k = 1; k < count; k += 2) {
         const std::string_view option = arguments[k];
         if (option == "--help") return fmt::print("{}\n", usage);
-        if (option != "--seed" && option != "--out")
-            throw BadInput(fmt::format("unknown option '{}': {}", option, usage));
+        if (option != "--seed" && option != "--out") throw BadInput(fmt::format("unknown option '{}': {}", option, usage));
         if (k + 1 == count) throw BadInput(fmt::format("{}: its value is missing: {}", option, usage));
         if (option == "--seed") seed = read_seed(arguments[k + 1]);
         if (option == "--out") out = arguments[k + 1];
@@ -47,7 +46,7 @@ void generate(int count, char** arguments) {
     english_french::write_corpus(out, seed);
 }
 
-}  // namespace
+}    // namespace
 
 int main(int count, char** arguments) {
     try {

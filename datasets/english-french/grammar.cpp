@@ -8,7 +8,7 @@ namespace {
 
 struct FrenchWord {
     std::string text;
-    std::vector<int> sources;  // positions of the English words that it renders
+    std::vector<int> sources;    // positions of the English words that it renders
 };
 
 // "parce que" is two words.
@@ -92,8 +92,7 @@ NounPhrasePositions say(const NounPhrase& phrase, Draft& draft) {
 void write(const NounPhrase& phrase, const NounPhrasePositions& at, bool negated_object, Draft& draft) {
     const bool feminine = phrase.noun->feminine, plural = phrase.plural;
     const std::string_view noun = plural ? phrase.noun->french_plural : phrase.noun->french;
-    const std::string_view before =
-        phrase.before ? agree(*phrase.before, feminine, plural, begins_with_vowel(noun)) : "";
+    const std::string_view before = phrase.before ? agree(*phrase.before, feminine, plural, begins_with_vowel(noun)) : "";
     const bool vowel_follows = begins_with_vowel(phrase.before ? before : noun);
     const bool becomes_de = negated_object && phrase.determiner->indefinite;
 
@@ -107,7 +106,7 @@ void write(const NounPhrase& phrase, const NounPhrasePositions& at, bool negated
 struct ClausePositions {
     int subject_pronoun = -1, preposition = -1, object_pronoun = -1, quality = -1;
     NounPhrasePositions subject, object;
-    std::vector<int> verb, manner;  // manner: "do not", "never", "often"
+    std::vector<int> verb, manner;    // manner: "do not", "never", "often"
 };
 
 // Subject, (do not), verb, (preposition), object. "To be" needs no "do" and stands before "not" and "never".
@@ -154,8 +153,7 @@ void write(const Clause& clause, const ClausePositions& at, Draft& draft) {
 // je aime -> j' aime. Before a vowel these lose theirs; "si" does only before il and ils.
 void elide(std::vector<FrenchWord>& words) {
     constexpr std::pair<std::string_view, std::string_view> elisions[] = {
-        {"je", "j'"}, {"me", "m'"}, {"te", "t'"}, {"le", "l'"},
-        {"la", "l'"}, {"ne", "n'"}, {"de", "d'"}, {"que", "qu'"},
+        {"je", "j'"}, {"me", "m'"}, {"te", "t'"}, {"le", "l'"}, {"la", "l'"}, {"ne", "n'"}, {"de", "d'"}, {"que", "qu'"},
     };
     for (std::size_t k = 0; k + 1 < words.size(); ++k) {
         const std::string& next = words[k + 1].text;
@@ -185,7 +183,7 @@ void contract(std::vector<FrenchWord>& words) {
     }
 }
 
-}  // namespace
+}    // namespace
 
 Pair translate(std::span<const Clause> clauses, std::span<const int> joints) {
     Draft draft;
@@ -203,11 +201,10 @@ Pair translate(std::span<const Clause> clauses, std::span<const int> joints) {
     Pair pair{.english = draft.english, .french = {}, .alignment = {}};
     for (std::size_t target = 0; target < draft.french.size(); ++target) {
         pair.french.push_back(draft.french[target].text);
-        for (const int source : draft.french[target].sources)
-            pair.alignment.emplace_back(source, static_cast<int>(target));
+        for (const int source : draft.french[target].sources) pair.alignment.emplace_back(source, static_cast<int>(target));
     }
     std::sort(pair.alignment.begin(), pair.alignment.end());
     return pair;
 }
 
-}  // namespace lookback::english_french
+}    // namespace lookback::english_french

@@ -9,6 +9,8 @@ namespace {
 constexpr bool masculine = false, feminine = true, before_noun = true, after_noun = false;
 constexpr bool possessive = true, indefinite = true, lasting = true;
 
+// One word a line.
+// clang-format off
 constexpr Noun all_nouns[] = {
     {"man", "men", "homme", "hommes", masculine, person},
     {"woman", "women", "femme", "femmes", feminine, person},
@@ -126,8 +128,9 @@ constexpr Verb all_verbs[] = {
 constexpr std::pair<std::string_view, std::string_view> all_conjunctions[] = {
     {"and", "et"}, {"but", "mais"}, {"or", "ou"}, {"because", "parce que"}, {"when", "quand"}, {"if", "si"},
 };
+// clang-format on
 
-}  // namespace
+}    // namespace
 
 std::span<const Noun> nouns() { return all_nouns; }
 std::span<const Determiner> determiners() { return all_determiners; }
@@ -137,4 +140,4 @@ std::span<const Preposition> prepositions() { return all_prepositions; }
 std::span<const Verb> verbs() { return all_verbs; }
 std::span<const std::pair<std::string_view, std::string_view>> conjunctions() { return all_conjunctions; }
 
-}  // namespace lookback::english_french
+}    // namespace lookback::english_french

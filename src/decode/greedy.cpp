@@ -12,4 +12,4 @@ std::vector<int> argmax_rows(const Tensor& logits) {
     return best;
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -11,7 +11,7 @@ namespace {
 // The bytes 10xxxxxx continue a code point; all others begin one.
 bool begins_code_point(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) != 0x80; }
 
-}  // namespace
+}    // namespace
 
 void check(const LineChart& chart) {
     if (chart.series.empty() || chart.series.size() > 6) {
@@ -19,9 +19,8 @@ void check(const LineChart& chart) {
     }
     for (const Series& series : chart.series) {
         if (series.xs.size() != series.ys.size()) {
-            throw std::invalid_argument(
-                fmt::format("line_chart: series '{}' has {} xs and {} ys: give one y for each x", series.name,
-                            series.xs.size(), series.ys.size()));
+            throw std::invalid_argument(fmt::format("line_chart: series '{}' has {} xs and {} ys: give one y for each x",
+                                                    series.name, series.xs.size(), series.ys.size()));
         }
     }
 }
@@ -29,15 +28,14 @@ void check(const LineChart& chart) {
 void check(const AttentionMap& map) {
     const std::size_t rows = map.rows.size(), columns = map.columns.size();
     if (map.weights.size() != rows * columns) {
-        throw std::invalid_argument(fmt::format("attention_map: {} rows x {} columns want {} weights, got {}", rows,
-                                                columns, rows * columns, map.weights.size()));
+        throw std::invalid_argument(fmt::format("attention_map: {} rows x {} columns want {} weights, got {}", rows, columns,
+                                                rows * columns, map.weights.size()));
     }
     for (const auto& [row, column] : map.gold) {
-        if (row >= 0 && static_cast<std::size_t>(row) < rows && column >= 0 &&
-            static_cast<std::size_t>(column) < columns)
+        if (row >= 0 && static_cast<std::size_t>(row) < rows && column >= 0 && static_cast<std::size_t>(column) < columns)
             continue;
-        throw std::invalid_argument(fmt::format("attention_map: gold cell ({}, {}) lies outside {} rows x {} columns",
-                                                row, column, rows, columns));
+        throw std::invalid_argument(
+            fmt::format("attention_map: gold cell ({}, {}) lies outside {} rows x {} columns", row, column, rows, columns));
     }
 }
 
@@ -56,4 +54,4 @@ std::string cut_text(std::string_view text, int width) {
     return std::string(text.substr(0, end)) + (width > 0 ? "…" : "");
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -46,7 +46,7 @@ std::vector<double> multiples(double low, double high, double step) {
     return ticks;
 }
 
-}  // namespace
+}    // namespace
 
 double Range::share(double value) const {
     const double share =
@@ -100,4 +100,4 @@ Range y_range(const LineChart& chart) {
     return range;
 }
 
-}  // namespace lookback
+}    // namespace lookback

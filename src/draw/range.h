@@ -14,7 +14,7 @@ struct Range {
     bool log = false;
     std::vector<double> ticks;
 
-    double share(double value) const;  // 0 at the low end, 1 at the high one; never outside
+    double share(double value) const;    // 0 at the low end, 1 at the high one; never outside
 };
 
 Range x_range(const LineChart& chart);
@@ -23,4 +23,4 @@ Range y_range(const LineChart& chart);
 // Whether a point is drawn: both numbers are finite, and y is positive on a logarithmic axis.
 bool is_drawn(const LineChart& chart, double x, double y);
 
-}  // namespace lookback
+}    // namespace lookback

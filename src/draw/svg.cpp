@@ -79,8 +79,7 @@ std::string text_at(double x, double y, double size, std::string_view text, std:
                        more.empty() ? "" : " ", more, escaped(text));
 }
 
-std::string document(double width, double height, std::string_view title, std::string_view description,
-                     std::string_view body) {
+std::string document(double width, double height, std::string_view title, std::string_view description, std::string_view body) {
     return fmt::format(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" "
         "font-family=\"system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif\">\n"
@@ -93,12 +92,12 @@ std::string document(double width, double height, std::string_view title, std::s
 std::string mark(std::size_t series, double x, double y, double r) {
     using Corners = std::vector<std::pair<double, double>>;
     static const std::array<Corners, 6> shapes = {{
-        {},                                                // a circle
-        {{-1, -1}, {1, -1}, {1, 1}, {-1, 1}},              // a square
-        {{0, -1.3}, {1.3, 1}, {-1.3, 1}},                  // a triangle
-        {{0, -1.4}, {1.4, 0}, {0, 1.4}, {-1.4, 0}},        // a diamond
-        {{0, 1.3}, {1.3, -1}, {-1.3, -1}},                 // a triangle on its head
-        {{-1.3, -.5}, {1.3, -.5}, {1.3, .5}, {-1.3, .5}},  // a bar
+        {},                                                  // a circle
+        {{-1, -1}, {1, -1}, {1, 1}, {-1, 1}},                // a square
+        {{0, -1.3}, {1.3, 1}, {-1.3, 1}},                    // a triangle
+        {{0, -1.4}, {1.4, 0}, {0, 1.4}, {-1.4, 0}},          // a diamond
+        {{0, 1.3}, {1.3, -1}, {-1.3, -1}},                   // a triangle on its head
+        {{-1.3, -.5}, {1.3, -.5}, {1.3, .5}, {-1.3, .5}},    // a bar
     }};
     if (series == 0) {
         return fmt::format("<circle class=\"mark f0\" cx=\"{}\" cy=\"{}\" r=\"{}\"/>\n", px(x), px(y), px(r * 1.1));
@@ -136,27 +135,26 @@ std::string description_of(const AttentionMap& map) {
     for (std::size_t t = 0; t < map.rows.size() && columns > 0; ++t) {
         const auto row = map.weights.begin() + static_cast<std::ptrdiff_t>(t * columns);
         const auto most = std::max_element(row, row + static_cast<std::ptrdiff_t>(columns));
-        text += fmt::format(" {} looks most at {}, {:.2f}.", map.rows[t],
-                            map.columns[static_cast<std::size_t>(most - row)], *most);
+        text +=
+            fmt::format(" {} looks most at {}, {:.2f}.", map.rows[t], map.columns[static_cast<std::size_t>(most - row)], *most);
     }
     return text;
 }
 
 // The fields of a map, with their numbers where they fit, and the outlines of the gold alignment.
 std::string cells(const AttentionMap& map, double left, double top, double size) {
-    std::string text = fmt::format("<rect class=\"empty\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/>\n", px(left),
-                                   px(top), px(size * static_cast<double>(map.columns.size())),
-                                   px(size * static_cast<double>(map.rows.size())));
-    std::map<int, std::string> fields;  // by hundredths of weight: one path for all that are alike keeps the file small
+    std::string text =
+        fmt::format("<rect class=\"empty\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/>\n", px(left), px(top),
+                    px(size * static_cast<double>(map.columns.size())), px(size * static_cast<double>(map.rows.size())));
+    std::map<int, std::string> fields;    // by hundredths of weight: one path for all that are alike keeps the file small
     std::string numbers;
     for (std::size_t i = 0; i < map.weights.size(); ++i) {
         const double x = left + size * static_cast<double>(i % map.columns.size());
         const double y = top + size * static_cast<double>(i / map.columns.size());
-        const double weight = map.weights[i] > 0 ? std::min(map.weights[i], 1.0) : 0;  // of a NaN: 0
+        const double weight = map.weights[i] > 0 ? std::min(map.weights[i], 1.0) : 0;    // of a NaN: 0
         const int hundredths = static_cast<int>(std::lround(weight * 100));
         if (hundredths == 0) continue;
-        fields[hundredths] +=
-            fmt::format("M{} {}h{}v{}h-{}z", px(x + .5), px(y + .5), px(size - 1), px(size - 1), px(size - 1));
+        fields[hundredths] += fmt::format("M{} {}h{}v{}h-{}z", px(x + .5), px(y + .5), px(size - 1), px(size - 1), px(size - 1));
         if (size < 28 || hundredths < 5) continue;
         numbers += text_at(x + size / 2, y + size / 2 + 4, 11, fmt::format("{:.2f}", weight),
                            weight > 0.55 ? "text-anchor=\"middle\" class=\"on\"" : "text-anchor=\"middle\"");
@@ -181,13 +179,13 @@ double widest(const std::vector<std::string>& texts, double size) {
 std::string row_labels(const AttentionMap& map, double right, double top, double cell, double size) {
     std::string text;
     for (std::size_t t = 0; t < map.rows.size(); ++t) {
-        text += text_at(right, top + cell * (static_cast<double>(t) + 0.5) + size * 0.35, size, map.rows[t],
-                        "text-anchor=\"end\"");
+        text +=
+            text_at(right, top + cell * (static_cast<double>(t) + 0.5) + size * 0.35, size, map.rows[t], "text-anchor=\"end\"");
     }
     return text;
 }
 
-}  // namespace
+}    // namespace
 
 std::string line_chart(const LineChart& chart) {
     check(chart);
@@ -205,8 +203,7 @@ std::string line_chart(const LineChart& chart) {
         body += text_at(left - 8, y_of(tick) + 4, 12, fmt::format("{:g}", tick), "text-anchor=\"end\" class=\"quiet\"");
     }
     for (const double tick : xs.ticks) {
-        body +=
-            text_at(x_of(tick), bottom + 20, 12, fmt::format("{:g}", tick), "text-anchor=\"middle\" class=\"quiet\"");
+        body += text_at(x_of(tick), bottom + 20, 12, fmt::format("{:g}", tick), "text-anchor=\"middle\" class=\"quiet\"");
     }
     body += text_at((left + right) / 2, height - 12, 12, chart.x_label, "text-anchor=\"middle\" class=\"quiet\"");
 
@@ -234,9 +231,8 @@ std::string line_chart(const LineChart& chart) {
     // The names stand at the ends of their lines, in the order of the lines.
     std::vector<std::size_t> order(chart.series.size());
     std::iota(order.begin(), order.end(), 0u);
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-        return std::pair(ends[a], sums[a]) < std::pair(ends[b], sums[b]);
-    });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return std::pair(ends[a], sums[a]) < std::pair(ends[b], sums[b]); });
     std::vector<double> label_ys;
     for (const std::size_t s : order) label_ys.push_back(ends[s]);
     spread(label_ys, 19, bottom);
@@ -274,8 +270,8 @@ std::string attention_map(const AttentionMap& map) {
     }
     // A slanted label of the last column reaches beyond it.
     const double reach = slanted ? widest(map.columns, size) * 0.75 - cell / 2 : 0;
-    const double width = 32 + std::max({left - 16 + cell * columns + std::max(reach, 0.0), width_in_px(map.title, 16),
-                                        width_in_px(caption, 11)});
+    const double width =
+        32 + std::max({left - 16 + cell * columns + std::max(reach, 0.0), width_in_px(map.title, 16), width_in_px(caption, 11)});
     return document(width, height, map.title, description_of(map), body);
 }
 
@@ -298,9 +294,9 @@ std::string small_multiples(const std::string& title, const std::vector<Attentio
         const AttentionMap& map = maps[i];
         check(map);
         if (map.rows.size() != first.rows.size() || map.columns.size() != first.columns.size()) {
-            throw std::invalid_argument(
-                fmt::format("small_multiples: map {} is {} x {}, the first {} x {}: draw the same tokens", i,
-                            map.rows.size(), map.columns.size(), first.rows.size(), first.columns.size()));
+            throw std::invalid_argument(fmt::format("small_multiples: map {} is {} x {}, the first {} x {}: draw the same tokens",
+                                                    i, map.rows.size(), map.columns.size(), first.rows.size(),
+                                                    first.columns.size()));
         }
         const double x = left + step_x * static_cast<double>(i % static_cast<std::size_t>(across));
         const double y = top + step_y * static_cast<double>(i / static_cast<std::size_t>(across));
@@ -308,19 +304,16 @@ std::string small_multiples(const std::string& title, const std::vector<Attentio
         if (i % static_cast<std::size_t>(across) == 0) body += row_labels(first, left - 6, y, cell, size);
         body += cells(map, x, y, cell);
         description += fmt::format(" {}.", map.title);
-        if (i + static_cast<std::size_t>(across) < maps.size()) continue;  // another map stands below
+        if (i + static_cast<std::size_t>(across) < maps.size()) continue;    // another map stands below
         for (std::size_t s = 0; s < first.columns.size(); ++s) {
-            const double label_x = x + cell * (static_cast<double>(s) + 0.5) + size * 0.35,
-                         label_y = y + cell * rows + 6;
-            body +=
-                text_at(label_x, label_y, size, first.columns[s],
-                        fmt::format("text-anchor=\"end\" transform=\"rotate(-90 {} {})\"", px(label_x), px(label_y)));
+            const double label_x = x + cell * (static_cast<double>(s) + 0.5) + size * 0.35, label_y = y + cell * rows + 6;
+            body += text_at(label_x, label_y, size, first.columns[s],
+                            fmt::format("text-anchor=\"end\" transform=\"rotate(-90 {} {})\"", px(label_x), px(label_y)));
         }
     }
-    const double width =
-        std::max(left + step_x * std::min(static_cast<double>(maps.size()), static_cast<double>(across)),
-                 width_in_px(title, 16) + 32);
+    const double width = std::max(left + step_x * std::min(static_cast<double>(maps.size()), static_cast<double>(across)),
+                                  width_in_px(title, 16) + 32);
     return document(width, bottom + widest(first.columns, size) + 22, title, description, body);
 }
 
-}  // namespace lookback::svg
+}    // namespace lookback::svg

@@ -29,9 +29,7 @@ std::string blanks(int count) { return std::string(static_cast<std::size_t>(std:
 
 std::string padded(const std::string& text, int width) { return text + blanks(width - text_width(text)); }
 
-std::string centred(const std::string& text, int width) {
-    return padded(blanks((width - text_width(text)) / 2) + text, width);
-}
+std::string centred(const std::string& text, int width) { return padded(blanks((width - text_width(text)) / 2) + text, width); }
 
 std::string repeated(std::string_view text, int count) {
     std::string result;
@@ -59,7 +57,7 @@ std::string wrapped(const std::vector<std::pair<std::string, int>>& parts, int w
 
 // One cell of a map: the weight in tenths, on a colour or between shades.
 std::string cell(double weight, int width, const Style& style) {
-    const int tenths = weight >= 0 ? static_cast<int>(std::min(weight * 10, 9.0)) : 0;  // of a NaN: 0
+    const int tenths = weight >= 0 ? static_cast<int>(std::min(weight * 10, 9.0)) : 0;    // of a NaN: 0
     const std::string digit = tenths == 0 ? "·" : std::to_string(tenths);
     if (style.colour) {
         return fmt::format("\x1b[48;5;{};38;5;{}m{}\x1b[0m", weight_colours[tenths], tenths < 7 ? 255 : 16,
@@ -69,7 +67,7 @@ std::string cell(double weight, int width, const Style& style) {
     return repeated(shade, (width - 2) / 2) + digit + repeated(shade, (width - 1) / 2) + " ";
 }
 
-}  // namespace
+}    // namespace
 
 Style style_of(std::FILE* stream) {
     Style style;
@@ -91,7 +89,7 @@ std::string line_chart(const LineChart& chart, const Style& style, int rows) {
     rows = std::max(rows, 2);
     const Range xs = x_range(chart), ys = y_range(chart);
     const int count = static_cast<int>(chart.series.size());
-    const int gutter = 7, width = std::min(style.width, 72) - gutter;  // of the axis labels; of the plot
+    const int gutter = 7, width = std::min(style.width, 72) - gutter;    // of the axis labels; of the plot
     // Marks at the same x stand side by side in a group, with its tick in the middle.
     const int middle = count - 1, last = width - 2 * count - 1;
     const auto column_of = [&](double x) { return static_cast<int>(std::lround(1 + xs.share(x) * last)); };
@@ -104,8 +102,7 @@ std::string line_chart(const LineChart& chart, const Style& style, int rows) {
         const std::string mark =
             style.colour ? fmt::format("\x1b[38;5;{}m{}\x1b[0m", series_colours[s], series_marks[s]) : series_marks[s];
         for (std::size_t i = 0; i < series.xs.size(); ++i) {
-            if (is_drawn(chart, series.xs[i], series.ys[i]))
-                grid[row_of(series.ys[i])][column_of(series.xs[i]) + 2 * s] = mark;
+            if (is_drawn(chart, series.xs[i], series.ys[i])) grid[row_of(series.ys[i])][column_of(series.xs[i]) + 2 * s] = mark;
         }
         legend.emplace_back(mark + " " + series.name, text_width(series.name) + 2);
     }
@@ -123,7 +120,7 @@ std::string line_chart(const LineChart& chart, const Style& style, int rows) {
     for (const double tick : xs.ticks) {
         const std::string label = fmt::format("{:g}", tick);
         const int column = column_of(tick) + middle;
-        if (text_width(ticks) > 0 && text_width(ticks) >= column) continue;  // no room
+        if (text_width(ticks) > 0 && text_width(ticks) >= column) continue;    // no room
         ticks = padded(ticks, column) + label;
     }
     text += blanks(gutter - 1) + "└" + axis + "\n";
@@ -151,9 +148,8 @@ std::string attention_map(const AttentionMap& map, const Style& style) {
         }
     }
     std::string text = map.title.empty() ? "" : map.title + "\n";
-    for (int first = 0, end = 0; first < count; first = end) {  // more columns than fit follow in a second map below
-        for (int used = 0; end < count && used + widths[end] <= std::max(room, widths[first]); ++end)
-            used += widths[end];
+    for (int first = 0, end = 0; first < count; first = end) {    // more columns than fit follow in a second map below
+        for (int used = 0; end < count && used + widths[end] <= std::max(room, widths[first]); ++end) used += widths[end];
         std::string head = blanks(label_width + 2);
         for (int s = first; s < end; ++s) head += centred(heads[s], widths[s]);
         text += line(head);
@@ -189,4 +185,4 @@ std::string sparkline(std::span<const double> values, int width) {
     return text;
 }
 
-}  // namespace lookback::terminal
+}    // namespace lookback::terminal

@@ -25,7 +25,7 @@ std::size_t character_size(std::string_view text) {
     return size;
 }
 
-}  // namespace
+}    // namespace
 
 Reader::Reader(std::string path, std::string_view all_bytes, std::size_t begin)
     : file(std::move(path)), bytes(all_bytes), position(begin) {}
@@ -172,4 +172,4 @@ bool is_text(std::string_view text) {
     return true;
 }
 
-}  // namespace lookback::json
+}    // namespace lookback::json

@@ -40,4 +40,4 @@ std::string quoted(std::string_view text);
 // UTF-8 without NUL: what a Reader will read again.
 bool is_text(std::string_view text);
 
-}  // namespace lookback::json
+}    // namespace lookback::json

@@ -151,7 +151,7 @@ void append_numbers(const std::vector<Value>& values, std::string& bytes) {
     }
 }
 
-}  // namespace
+}    // namespace
 
 const StoredTensor* Safetensors::find(const std::string& name) const {
     const auto found = std::ranges::find(tensors, name, &StoredTensor::name);
@@ -289,4 +289,4 @@ void load_tensors(const NamedTensors& tensors, const std::filesystem::path& path
                                [](double value) { return static_cast<real>(value); });
 }
 
-}  // namespace lookback
+}    // namespace lookback

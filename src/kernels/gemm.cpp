@@ -56,7 +56,7 @@ void tile(int K, const real* A, Index a_row, Index a_column, const real* B, Inde
         b[vectors - 1] = load(B + (vectors - 1) * lanes, last);
 #pragma GCC unroll 12
         for (int i = 0; i < rows; ++i) {
-            const Vector a = (i < half ? upper[i * a_row] : lower[(i - half) * a_row]) - Vector{};  // in every lane
+            const Vector a = (i < half ? upper[i * a_row] : lower[(i - half) * a_row]) - Vector{};    // in every lane
             for (int v = 0; v < vectors; ++v) sum[i][v] = fma(a, b[v], sum[i][v]);
         }
         upper += a_column;
@@ -77,7 +77,8 @@ template <int vectors, class Part>
 Tile tile_of(int rows) {
     static constexpr auto tiles = []<int... r>(std::integer_sequence<int, r...>) {
         return std::array<Tile, tile_rows>{tile<r + 1, vectors, Part>...};
-    }(std::make_integer_sequence<int, tile_rows>());
+    }
+    (std::make_integer_sequence<int, tile_rows>());
     return tiles[rows - 1];
 }
 
@@ -89,15 +90,15 @@ Tile tile_of(int rows, int width) {
 
 // ---- Transposing, in registers. -------------------------------------------------------------------------------------------
 
-constexpr int quad = 16 / int(sizeof(real));  // elements in 16 bytes: shuffles within 16 bytes are the cheap ones
+constexpr int quad = 16 / int(sizeof(real));    // elements in 16 bytes: shuffles within 16 bytes are the cheap ones
 
 // a0 b0 a1 b1 of each 16 bytes (from the upper half of them: a2 b2 a3 b3).
 template <bool upper>
 Vector zip(Vector a, Vector b) {
     return [&]<int... l>(std::integer_sequence<int, l...>) {
-        return __builtin_shufflevector(
-            a, b, (l / quad * quad + l % quad / 2 + (upper ? quad / 2 : 0) + (l % 2 ? lanes : 0))...);
-    }(std::make_integer_sequence<int, lanes>());
+        return __builtin_shufflevector(a, b, (l / quad * quad + l % quad / 2 + (upper ? quad / 2 : 0) + (l % 2 ? lanes : 0))...);
+    }
+    (std::make_integer_sequence<int, lanes>());
 }
 
 // to(c,r) = from(r,c) for a register of rows r, `count` of which exist: `part`. (The last one stands in for the others.)
@@ -106,7 +107,7 @@ void transpose_rows(int count, int columns, const real* from, Index ld_from, rea
     const int last = std::is_same_v<Part, Whole> ? lanes - 1 : count - 1;
     int c = 0;
     for (; c + quad <= columns; c += quad) {
-        Vector v[quad];  // v[i], 16 bytes number p: row p * quad + i, columns c to c + quad - 1
+        Vector v[quad];    // v[i], 16 bytes number p: row p * quad + i, columns c to c + quad - 1
         for (int i = 0; i < quad; ++i)
             v[i] = load_quads([&](int p) { return from + std::min(p * quad + i, last) * ld_from + c; });
         if constexpr (quad == 4) {
@@ -128,8 +129,7 @@ void transpose_rows(int count, int columns, const real* from, Index ld_from, rea
 // to (columns, rows) = transpose of from (rows, columns)
 void transpose(int rows, int columns, const real* from, Index ld_from, real* to, Index ld_to) {
     int r = 0;
-    for (; r + lanes <= rows; r += lanes)
-        transpose_rows(lanes, columns, from + r * ld_from, ld_from, to + r, ld_to, Whole());
+    for (; r + lanes <= rows; r += lanes) transpose_rows(lanes, columns, from + r * ld_from, ld_from, to + r, ld_to, Whole());
     if (r < rows) transpose_rows(rows - r, columns, from + r * ld_from, ld_from, to + r, ld_to, first(rows - r));
 }
 
@@ -248,7 +248,7 @@ bool is_empty(int M, int N, int K, real* C, Index ldc, const real* start) {
     return K == 0;
 }
 
-}  // namespace
+}    // namespace
 
 void gemm_nn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc, const real* start) {
     if (use_reference()) return reference::gemm_nn(M, N, K, A, lda, B, ldb, C, ldc, start);
@@ -259,7 +259,7 @@ void gemm_nn(int M, int N, int K, const real* A, int lda, const real* B, int ldb
 void gemm_nt(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc, const real* start) {
     if (use_reference()) return reference::gemm_nt(M, N, K, A, lda, B, ldb, C, ldc, start);
     if (is_empty(M, N, K, C, ldc, start)) return;
-    if (M >= lanes && Index(N) * K > Index(M) * K + Index(2) * M * N)  // elements to transpose
+    if (M >= lanes && Index(N) * K > Index(M) * K + Index(2) * M * N)    // elements to transpose
         multiply_low(M, N, K, A, lda, B, ldb, C, ldc, start);
     else
         multiply_copied(M, N, K, {A, lda, 1}, {B, 1, ldb}, C, ldc, start);
@@ -271,4 +271,4 @@ void gemm_tn(int M, int N, int K, const real* A, int lda, const real* B, int ldb
     (M <= copied_rows ? multiply_direct : multiply_copied)(M, N, K, {A, 1, lda}, {B, ldb, 1}, C, ldc, start);
 }
 
-}  // namespace lookback::kernels
+}    // namespace lookback::kernels

@@ -36,7 +36,7 @@ void gemm_tn(int M, int N, int K, const real* A, int lda, const real* B, int ldb
 real exp(real x);
 real log(real x);
 real tanh(real x);
-real sigmoid(real x);  // 1 / (1 + e^-x)
+real sigmoid(real x);    // 1 / (1 + e^-x)
 real erf(real x);
 
 // The same, element by element and to the same bits: y_i = f(x_i).
@@ -53,9 +53,9 @@ double cos(double x);
 // ---- Sums over a row. ------------------------------------------------------------------------------------------------------
 
 // Sixteen lanes from 0, lane l taking the elements l, l+16, l+32, ..., then folded: l + (l+8), l + (l+4), l + (l+2), l + (l+1).
-real sum(std::size_t n, const real* x);                 // lane = lane + x_i
-real dot(std::size_t n, const real* a, const real* b);  // lane = fma(a_i, b_i, lane)
-real max(std::size_t n, const real* x);                 // any NaN gives NaN, so an error is not hidden; n = 0 gives -inf
+real sum(std::size_t n, const real* x);                   // lane = lane + x_i
+real dot(std::size_t n, const real* a, const real* b);    // lane = fma(a_i, b_i, lane)
+real max(std::size_t n, const real* x);                   // any NaN gives NaN, so an error is not hidden; n = 0 gives -inf
 
 // ---- Softmax of a row (equations at op::Softmax). -------------------------------------------------------------------------------
 
@@ -65,19 +65,19 @@ void softmax_backward(std::size_t n, const real* y, const real* dy, real* dx);  
 
 // ---- Element by element: one rounding for each operation written. --------------------------------------------------------
 
-void add(std::size_t n, const real* a, const real* b, real* y);                 // y = a + b
-void multiply(std::size_t n, const real* a, const real* b, real* y);            // y = a b
-void shift(std::size_t n, real a, const real* x, real* y);                      // y = x + a
-void scale(std::size_t n, real a, const real* x, real* y);                      // y = a x
-void accumulate(std::size_t n, const real* x, real* y);                         // y = y + x
-void accumulate_product(std::size_t n, const real* a, const real* b, real* y);  // y = fma(a, b, y)
-void axpy(std::size_t n, real a, const real* x, real* y);                       // y = fma(a, x, y)
-void relu(std::size_t n, const real* x, real* y);                               // y = x < 0 ? 0 : x
+void add(std::size_t n, const real* a, const real* b, real* y);                   // y = a + b
+void multiply(std::size_t n, const real* a, const real* b, real* y);              // y = a b
+void shift(std::size_t n, real a, const real* x, real* y);                        // y = x + a
+void scale(std::size_t n, real a, const real* x, real* y);                        // y = a x
+void accumulate(std::size_t n, const real* x, real* y);                           // y = y + x
+void accumulate_product(std::size_t n, const real* a, const real* b, real* y);    // y = fma(a, b, y)
+void axpy(std::size_t n, real a, const real* x, real* y);                         // y = fma(a, x, y)
+void relu(std::size_t n, const real* x, real* y);                                 // y = x < 0 ? 0 : x
 
 // Backward forms add to dx; y is the output of the forward pass.
-void relu_backward(std::size_t n, const real* y, const real* dy, real* dx);     // dx = y > 0 ? dx + dy : dx (y NaN: NaN)
-void tanh_backward(std::size_t n, const real* y, const real* dy, real* dx);     // dx = fma(dy, fma(-y, y, 1), dx)
-void sigmoid_backward(std::size_t n, const real* y, const real* dy, real* dx);  // dx = fma(dy, fma(-y, y, y), dx)
+void relu_backward(std::size_t n, const real* y, const real* dy, real* dx);       // dx = y > 0 ? dx + dy : dx (y NaN: NaN)
+void tanh_backward(std::size_t n, const real* y, const real* dy, real* dx);       // dx = fma(dy, fma(-y, y, 1), dx)
+void sigmoid_backward(std::size_t n, const real* y, const real* dy, real* dx);    // dx = fma(dy, fma(-y, y, y), dx)
 
 // ---- Additive attention for one target position (Bahdanau, Cho & Bengio 2015, appendix A.1.2). -------------------------------
 
@@ -87,8 +87,7 @@ void additive_score(int S, int A, const real* q, const real* keys, const real* v
 // Adds to dq, dv (A) and dkeys (S,A), s = 0, 1, ..., S-1 in this order:
 //     dpre = (dscore(s) v(a)) fma(-t, t, 1);   dq(a) = dq(a) + dpre;   dkeys(s,a) = dkeys(s,a) + dpre;
 //     dv(a) = fma(dscore(s), t(s,a), dv(a))
-void additive_score_backward(int S, int A, const real* dscore, const real* t, const real* v, real* dq, real* dkeys,
-                             real* dv);
+void additive_score_backward(int S, int A, const real* dscore, const real* t, const real* v, real* dq, real* dkeys, real* dv);
 
 // ---- Optimiser. --------------------------------------------------------------------------------------------------------------
 
@@ -98,7 +97,7 @@ struct AdamStep {
     real beta1 = real(0.9);
     real beta2 = real(0.999);
     real epsilon = real(1e-8);
-    real weight_decay = 0;  // decoupled: Loshchilov & Hutter 2019, algorithm 2
+    real weight_decay = 0;    // decoupled: Loshchilov & Hutter 2019, algorithm 2
     real correction1 = 1;
     real correction2 = 1;
 };
@@ -109,4 +108,4 @@ struct AdamStep {
 //     w = fma(-learning_rate, fma(weight_decay, w, update), w)
 void adam(std::size_t n, real* w, const real* g, real* m, real* v, const AdamStep& step);
 
-}  // namespace lookback::kernels
+}    // namespace lookback::kernels

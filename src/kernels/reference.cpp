@@ -92,10 +92,10 @@ real dot(std::size_t n, const real* a, const real* b) {
 real max(std::size_t n, const real* x) {
     real largest = -std::numeric_limits<real>::infinity();
     for (std::size_t i = 0; i < n; ++i) {
-        const bool is_nan = x[i] != x[i];  // once largest is NaN, no comparison replaces it
+        const bool is_nan = x[i] != x[i];    // once largest is NaN, no comparison replaces it
         if (is_nan || x[i] > largest) largest = x[i];
     }
-    return largest + 0;  // -0 and 0 compare equal, so which of them was met first would show: + 0 makes both 0
+    return largest + 0;    // -0 and 0 compare equal, so which of them was met first would show: + 0 makes both 0
 }
 
 void softmax(std::size_t n, const real* x, real* y) {
@@ -170,8 +170,7 @@ void additive_score(int S, int A, const real* q, const real* keys, const real* v
     }
 }
 
-void additive_score_backward(int S, int A, const real* dscore, const real* t, const real* v, real* dq, real* dkeys,
-                             real* dv) {
+void additive_score_backward(int S, int A, const real* dscore, const real* t, const real* v, real* dq, real* dkeys, real* dv) {
     for (int s = 0; s < S; ++s)
         for (int a = 0; a < A; ++a) {
             const std::size_t sa = std::size_t(s) * A + a;
@@ -191,5 +190,5 @@ void adam(std::size_t n, real* w, const real* g, real* m, real* v, const AdamSte
     }
 }
 
-}  // namespace reference
-}  // namespace lookback::kernels
+}    // namespace reference
+}    // namespace lookback::kernels

@@ -1,5 +1,5 @@
-#include "kernels.h"
 #include "elementary.h"
+#include "kernels.h"
 #include "reference.h"
 
 // Each function says once, for a register, what reference.cpp says for an element; `part` is Whole or the first lanes.
@@ -38,7 +38,7 @@ struct SixteenLanes {
     }
 };
 
-}  // namespace
+}    // namespace
 
 real sum(size_t n, const real* x) {
     if (use_reference()) return reference::sum(n, x);
@@ -126,9 +126,7 @@ void accumulate(size_t n, const real* x, real* y) {
 
 void accumulate_product(size_t n, const real* a, const real* b, real* y) {
     if (use_reference()) return reference::accumulate_product(n, a, b, y);
-    each(n, [=](size_t i, auto part) {
-        store(y + i, part, fma(load(a + i, part), load(b + i, part), load(y + i, part)));
-    });
+    each(n, [=](size_t i, auto part) { store(y + i, part, fma(load(a + i, part), load(b + i, part), load(y + i, part))); });
 }
 
 void axpy(size_t n, real a, const real* x, real* y) {
@@ -186,11 +184,10 @@ void additive_score(int S, int A, const real* q, const real* keys, const real* v
     }
 }
 
-void additive_score_backward(int S, int A, const real* dscore, const real* t, const real* v, real* dq, real* dkeys,
-                             real* dv) {
+void additive_score_backward(int S, int A, const real* dscore, const real* t, const real* v, real* dq, real* dkeys, real* dv) {
     if (use_reference()) return reference::additive_score_backward(S, A, dscore, t, v, dq, dkeys, dv);
     const Vector one = elementary::all<Vector>(1);
-    each(A, [=](size_t a, auto part) {  // a outside and s inside keeps dq and dv in registers
+    each(A, [=](size_t a, auto part) {    // a outside and s inside keeps dq and dv in registers
         const Vector weight = load(v + a, part);
         Vector dq_sum = load(dq + a, part), dv_sum = load(dv + a, part);
         for (int s = 0; s < S; ++s) {
@@ -212,8 +209,7 @@ void adam(size_t n, real* w, const real* g, real* m, real* v, const AdamStep& st
     const Vector beta1 = all(step.beta1), beta2 = all(step.beta2), decay = all(step.weight_decay);
     const Vector down = all(-step.learning_rate);
     const real rest1 = 1 - step.beta1, rest2 = 1 - step.beta2;
-    each(n, [&, correction1 = step.correction1, correction2 = step.correction2, epsilon = step.epsilon](size_t i,
-                                                                                                      auto part) {
+    each(n, [&, correction1 = step.correction1, correction2 = step.correction2, epsilon = step.epsilon](size_t i, auto part) {
         const Vector slope = load(g + i, part), old = load(w + i, part);
         const Vector mean = fma(beta1, load(m + i, part), rest1 * slope);
         const Vector square = fma(beta2, load(v + i, part), (rest2 * slope) * slope);
@@ -224,4 +220,4 @@ void adam(size_t n, real* w, const real* g, real* m, real* v, const AdamStep& st
     });
 }
 
-}  // namespace lookback::kernels
+}    // namespace lookback::kernels

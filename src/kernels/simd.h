@@ -27,7 +27,7 @@ constexpr int vector_bytes = 16;
 
 using RealBits = std::conditional_t<sizeof(real) == 4, std::int32_t, std::int64_t>;
 using Vector [[gnu::vector_size(vector_bytes)]] = real;
-using VectorAnywhere [[gnu::vector_size(vector_bytes), gnu::aligned(sizeof(real)), gnu::may_alias]] = real;  // in memory
+using VectorAnywhere [[gnu::vector_size(vector_bytes), gnu::aligned(sizeof(real)), gnu::may_alias]] = real;    // in memory
 using VectorBits [[gnu::vector_size(vector_bytes)]] = RealBits;
 constexpr int lanes = vector_bytes / sizeof(real);
 
@@ -70,7 +70,7 @@ struct Mask {
     return {count, _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))};
 }
 [[maybe_unused]] inline Vector load(const real* from, Mask m) { return (Vector)_mm256_maskload_ps(from, m.chosen); }
-[[maybe_unused]] inline void store(real* to, Mask m, Vector v) {  // a masked store takes several times as long
+[[maybe_unused]] inline void store(real* to, Mask m, Vector v) {    // a masked store takes several times as long
     __m128 rest = _mm256_castps256_ps128((__m256)v);
     if (m.count & 4) {
         _mm_storeu_ps(to, rest);
@@ -98,7 +98,7 @@ struct Mask {
 }
 #endif
 
-#else  // any other machine: lane by lane, which the compiler turns into one instruction where there is one
+#else    // any other machine: lane by lane, which the compiler turns into one instruction where there is one
 
 struct Mask {
     int count;
@@ -130,9 +130,8 @@ inline Vector load_quads(Place place) {
         return q;
     };
     const auto beside = []<class V>(V a, V b) {
-        return [&]<int... l>(std::integer_sequence<int, l...>) {
-            return __builtin_shufflevector(a, b, l...);
-        }(std::make_integer_sequence<int, 2 * int(sizeof(V) / sizeof(real))>());
+        return [&]<int... l>(std::integer_sequence<int, l...>) { return __builtin_shufflevector(a, b, l...); }
+        (std::make_integer_sequence<int, 2 * int(sizeof(V) / sizeof(real))>());
     };
     if constexpr (vector_bytes == 16)
         return quad(0);
@@ -149,7 +148,7 @@ struct Whole {};
 
 [[maybe_unused]] inline Vector sqrt(Vector x) {
     Vector r;
-    for (int l = 0; l < lanes; ++l) r[l] = std::sqrt(x[l]);  // exact, so any instruction for it gives the same
+    for (int l = 0; l < lanes; ++l) r[l] = std::sqrt(x[l]);    // exact, so any instruction for it gives the same
     return r;
 }
 
@@ -169,5 +168,5 @@ inline void each(std::size_t n, Body body) {
     if (i < n) body(i, first(int(n - i)));
 }
 
-}  // namespace
-}  // namespace lookback::kernels
+}    // namespace
+}    // namespace lookback::kernels

@@ -51,10 +51,10 @@ struct Angle {
 Angle reduce(double x) {
     constexpr double two_over_pi = 0.63661977236758138, shift = 1.5 * (1ll << 52);
     constexpr double half_pi[] = {1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33};
-    constexpr double sin_terms[] = {-0.16666666666666666,    0.0083333333333333315,   -0.00019841269841265063,
-                                    2.7557319219337312e-06,  -2.5052106231802837e-08, 1.6058531516797758e-10,
+    constexpr double sin_terms[] = {-0.16666666666666666,   0.0083333333333333315,   -0.00019841269841265063,
+                                    2.7557319219337312e-06, -2.5052106231802837e-08, 1.6058531516797758e-10,
                                     -7.5866910941979582e-13};
-    constexpr double cos_terms[] = {0.041666666666666664,   -0.0013888888888888887, 2.4801587301584645e-05,
+    constexpr double cos_terms[] = {0.041666666666666664,    -0.0013888888888888887, 2.4801587301584645e-05,
                                     -2.7557319221401792e-07, 2.0876755790721963e-09, -1.1470460830795304e-11,
                                     4.7458685530816656e-14};
     if (!(x >= -1e9 && x <= 1e9)) x = std::numeric_limits<double>::quiet_NaN();
@@ -71,7 +71,7 @@ Angle reduce(double x) {
             unsigned(std::bit_cast<std::uint64_t>(shifted) & 3)};
 }
 
-}  // namespace
+}    // namespace
 
 double sin(double x) {
     const Angle a = reduce(x);
@@ -85,4 +85,4 @@ double cos(double x) {
     return a.quadrant == 0 || a.quadrant == 3 ? size : -size;
 }
 
-}  // namespace lookback::kernels
+}    // namespace lookback::kernels

@@ -22,7 +22,7 @@ struct SplitInput {
 
 Ids one_token_each(const std::vector<int>& tokens) { return {{static_cast<int>(tokens.size())}, tokens}; }
 
-}  // namespace
+}    // namespace
 
 FixedVector::FixedVector(int source_vocabulary, int target_vocabulary, Random& random, int size, int hidden)
     : source_embedding(source_vocabulary, size, random),
@@ -35,7 +35,7 @@ Tensor FixedVector::operator()(const Batch& batch) const {
     const State state = start(batch.source, batch.source_lengths);
     const SplitInput input(decoder, target_embedding.weight.size(1));
     const Tensor from_tokens = linear(target_embedding(batch.target_in), input.weight_token, decoder.bias_ih);    // (B, T, 3H)
-    const Tensor from_sentence = reshape(state.from_sentence, {batch.size(), 1, -1});                             // the same at all T
+    const Tensor from_sentence = reshape(state.from_sentence, {batch.size(), 1, -1});    // the same at all T
     return out(gru_sequence(from_tokens + from_sentence, state.h, decoder.weight_hh, decoder.bias_hh));
 }
 
@@ -78,13 +78,13 @@ Tensor AttentionTranslator::operator()(const Batch& batch, Tensor* weights) cons
     const State state = encode(batch.source, batch.source_lengths);
     const int B = batch.size(), T = batch.target_in.shape[1], H = decoder.hidden();
     const SplitInput input(decoder, target_embedding.weight.size(1));
-    const Tensor embedded = target_embedding(batch.target_in);                                     // (B, T, E)
-    const Tensor from_tokens = linear(embedded, input.weight_token, decoder.bias_ih);              // (B, T, 3H)
+    const Tensor embedded = target_embedding(batch.target_in);                           // (B, T, E)
+    const Tensor from_tokens = linear(embedded, input.weight_token, decoder.bias_ih);    // (B, T, 3H)
     std::vector<Tensor> hidden, contexts, looks;
     Tensor h = state.h;
     for (int t = 0; t < T; ++t) {
         const Attended attended = attention(reshape(h, {B, 1, H}), state.prepared, state.memory, state.key_padding);
-        const Tensor context = reshape(attended.context, {B, -1});                                 // (B, H)
+        const Tensor context = reshape(attended.context, {B, -1});    // (B, H)
         h = decoder.step(select(from_tokens, 1, t) + linear(context, input.weight_context), h);
         hidden.push_back(h);
         contexts.push_back(context);
@@ -146,7 +146,8 @@ Tensor TransformerTranslator::embed(const Embedding& embedding, const Ids& ids, 
 
 Tensor TransformerTranslator::operator()(const Batch& batch, Mode mode, std::vector<Tensor>* weights) const {
     const Tensor padding = key_padding(batch.source);
-    const Tensor memory = transformer.encode(dropout(embed(source_embedding, batch.source, 0), options.dropout, mode), padding, mode);
+    const Tensor memory =
+        transformer.encode(dropout(embed(source_embedding, batch.source, 0), options.dropout, mode), padding, mode);
     const Tensor target = dropout(embed(target_embedding, batch.target_in, 0), options.dropout, mode);
     return out(transformer.decode(target, memory, padding, mode, weights));
 }
@@ -178,4 +179,4 @@ void TransformerTranslator::parameters(const Visit& visit) {
     out.parameters(within("out", visit));
 }
 
-}  // namespace lookback
+}    // namespace lookback

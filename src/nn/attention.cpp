@@ -17,20 +17,18 @@ namespace {
 
 // scores (B, T, S) -> weights over the real tokens, and the weighted sum of memory (B, S, M)
 Attended attend(const Tensor& scores, const Tensor& memory, const Tensor& key_padding) {
-    const Tensor weights =
-        key_padding ? masked_softmax(scores, reshape(key_padding, {key_padding.size(0), 1, key_padding.size(1)}))
-                    : softmax(scores);
+    const Tensor weights = key_padding
+                               ? masked_softmax(scores, reshape(key_padding, {key_padding.size(0), 1, key_padding.size(1)}))
+                               : softmax(scores);
     return {matmul(weights, memory), weights};
 }
 
 Tensor as_vector(const Linear& energy) { return reshape(energy.weight, {energy.weight.size(1)}); }
 
-}  // namespace
+}    // namespace
 
 AdditiveAttention::AdditiveAttention(int query_size, int memory_size, int hidden, Random& random)
-    : query(query_size, hidden, random, false),
-      key(memory_size, hidden, random, false),
-      energy(hidden, 1, random, false) {}
+    : query(query_size, hidden, random, false), key(memory_size, hidden, random, false), energy(hidden, 1, random, false) {}
 
 Tensor AdditiveAttention::prepare(const Tensor& memory) const { return key(memory); }
 
@@ -124,4 +122,4 @@ void MultiheadAttention::parameters(const Visit& visit) {
     out_proj.parameters(within("out_proj", visit));
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -53,4 +53,4 @@ void LayerNorm::parameters(const Visit& visit) {
     visit("bias", bias);
 }
 
-}  // namespace lookback
+}    // namespace lookback

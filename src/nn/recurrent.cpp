@@ -31,9 +31,7 @@ void Cell::parameters(const Visit& visit) {
     visit("bias_hh", bias_hh);
 }
 
-Tensor RnnCell::step(const Tensor& projected, const Tensor& h) const {
-    return tanh(projected + linear(h, weight_hh, bias_hh));
-}
+Tensor RnnCell::step(const Tensor& projected, const Tensor& h) const { return tanh(projected + linear(h, weight_hh, bias_hh)); }
 
 Tensor GruCell::step(const Tensor& projected, const Tensor& h) const { return gru_cell(projected, h, weight_hh, bias_hh); }
 
@@ -84,7 +82,7 @@ Direction run(const GruCell& cell, const Tensor& x, const std::vector<int>& leng
     return {y, embedding(last, reshape(y, {B * T, H}))};
 }
 
-}  // namespace
+}    // namespace
 
 template <class CellType>
 Recurrent<CellType>::Recurrent(int input, int hidden, Random& random, bool both_ways)
@@ -127,4 +125,4 @@ template struct Recurrent<RnnCell>;
 template struct Recurrent<GruCell>;
 template struct Recurrent<LstmCell>;
 
-}  // namespace lookback
+}    // namespace lookback

@@ -20,7 +20,7 @@ double wavelength_power(double x) {
     return power;
 }
 
-}  // namespace
+}    // namespace
 
 Tensor sinusoidal_positions(int length, int size, int start) {
     Tensor positions({length, size});
@@ -62,7 +62,7 @@ Tensor over_heads(const Tensor& key_padding) {    // (B, S) -> (B, 1, 1, S), whi
     return key_padding ? reshape(key_padding, {key_padding.size(0), 1, 1, key_padding.size(1)}) : Tensor();
 }
 
-}  // namespace
+}    // namespace
 
 TransformerEncoderLayer::TransformerEncoderLayer(const TransformerOptions& o, Random& random)
     : self_attn(o.size, o.heads, random),
@@ -205,4 +205,4 @@ void Transformer::parameters(const Visit& visit) {
     decoder_norm.parameters(within("decoder.norm", visit));
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -19,7 +19,7 @@ namespace op {
 // dpre_tsa = dy_ts v_a (1 - h_tsa^2)            dq_ta = sum_s dpre_tsa          dk_sa = sum_t dpre_tsa          dv_a = sum_ts dy_ts h_tsa
 struct AdditiveScores final : Node {
     int B, T, S, A;
-    Buffer saved_h;                   // (B, T, S, A)
+    Buffer saved_h;    // (B, T, S, A)
 
     void forward() override {
         const real *q = inputs[0].data(), *k = inputs[1].data(), *v = inputs[2].data();
@@ -118,7 +118,7 @@ struct AttentionContext final : Node {
     }
 };
 
-}  // namespace op
+}    // namespace op
 
 Tensor additive_scores(const Tensor& query, const Tensor& key, const Tensor& v, Where where) {
     if (query.rank() != 3 || key.rank() != 3 || query.size(0) != key.size(0) || query.size(2) != key.size(2) ||
@@ -146,8 +146,8 @@ Tensor attention_weights(const Tensor& q, const Tensor& k, int heads, const Tens
         reject(fmt::format("attention_weights: causal, but there are more queries ({}) than keys ({})", T, S), where);
     const Shape shape{B, heads, T, S};
     if (mask && broadcast_shape(mask.shape(), shape) != shape)
-        reject(fmt::format("attention_weights: a mask of {} does not broadcast to (B, heads, T, S) = {}",
-                           to_string(mask.shape()), to_string(shape)),
+        reject(fmt::format("attention_weights: a mask of {} does not broadcast to (B, heads, T, S) = {}", to_string(mask.shape()),
+                           to_string(shape)),
                where);
     auto* node = new op::AttentionWeights;
     node->B = B;
@@ -177,4 +177,4 @@ Tensor attention_context(const Tensor& weights, const Tensor& v, Where where) {
     return record(node, "attention_context", {node->B, node->T, node->C}, {weights, v}, where);
 }
 
-}  // namespace lookback
+}    // namespace lookback

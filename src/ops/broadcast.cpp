@@ -40,4 +40,4 @@ void BroadcastRows::next() {
     }
 }
 
-}  // namespace lookback
+}    // namespace lookback

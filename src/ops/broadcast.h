@@ -16,9 +16,9 @@ class BroadcastRows {
     BroadcastRows(const Shape& source, const Shape& shape);
 
     int rows = 1, columns = 1;
-    int step = 1;                // 0 where the last dimension is repeated
+    int step = 1;    // 0 where the last dimension is repeated
     std::size_t offset = 0;
-    void next();                 // to the row after
+    void next();    // to the row after
 
   private:
     struct Dimension {
@@ -28,4 +28,4 @@ class BroadcastRows {
     std::vector<Dimension> outer;    // all dimensions but the last, innermost first
 };
 
-}  // namespace lookback
+}    // namespace lookback

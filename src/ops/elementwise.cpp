@@ -189,7 +189,7 @@ struct GeluTanh final : Node {
     }
 };
 
-}  // namespace op
+}    // namespace op
 
 namespace {
 
@@ -209,7 +209,7 @@ Pair broadcast(const char* name, const Operand& a, const Operand& b) {
             shape_b == *shape ? b.tensor : expand(b.tensor, *shape, a.where)};
 }
 
-}  // namespace
+}    // namespace
 
 Tensor operator+(const Operand& left, const Operand& right) {
     const auto [a, b] = broadcast("add", left, right);
@@ -251,4 +251,4 @@ Tensor gelu(const Tensor& x, Gelu form, Where where) {
     return record(node, "gelu", x.shape(), {x}, where);
 }
 
-}  // namespace lookback
+}    // namespace lookback

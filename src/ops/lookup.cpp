@@ -74,14 +74,13 @@ struct CrossEntropy final : Node {
     }
 };
 
-}  // namespace op
+}    // namespace op
 
 Tensor embedding(const Ids& ids, const Tensor& weight, Where where) {
     if (weight.rank() != 2) reject(fmt::format("embedding: a table is (V, E), not {}", to_string(weight.shape())), where);
     for (std::size_t i = 0; i < ids.values.size(); ++i)
         if (ids.values[i] < 0 || ids.values[i] >= weight.size(0))
-            reject(fmt::format("embedding: id {} at position {} is not in a table of {} rows", ids.values[i], i,
-                               weight.size(0)),
+            reject(fmt::format("embedding: id {} at position {} is not in a table of {} rows", ids.values[i], i, weight.size(0)),
                    where);
     if (element_count(ids.shape) != ids.values.size())
         reject(fmt::format("embedding: {} ids do not fill {}", ids.values.size(), to_string(ids.shape)), where);
@@ -108,8 +107,8 @@ Tensor cross_entropy(const Tensor& logits, const Ids& targets, const CrossEntrop
     const int V = rows.empty() ? 0 : rows.back();
     if (!rows.empty()) rows.pop_back();
     if (V == 0 || rows != targets.shape || element_count(rows) != targets.values.size())
-        reject(fmt::format("cross_entropy: logits of {} need one target a row, not targets of {}",
-                           to_string(logits.shape()), to_string(targets.shape)),
+        reject(fmt::format("cross_entropy: logits of {} need one target a row, not targets of {}", to_string(logits.shape()),
+                           to_string(targets.shape)),
                where);
     std::size_t counted = 0;
     for (std::size_t i = 0; i < targets.values.size(); ++i) {
@@ -128,4 +127,4 @@ Tensor cross_entropy(const Tensor& logits, const Ids& targets, const CrossEntrop
     return record(node, "cross_entropy", {}, {logits}, where);
 }
 
-}  // namespace lookback
+}    // namespace lookback

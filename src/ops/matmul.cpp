@@ -13,7 +13,7 @@ namespace op {
 
 // y_mn = sum_k a_mk b_kn          da_mk = sum_n dy_mn b_kn          db_kn = sum_m a_mk dy_mn
 struct Matmul final : Node {
-    int batches, M, K, N;             // with a shared b there is one batch, and M counts all rows of a
+    int batches, M, K, N;    // with a shared b there is one batch, and M counts all rows of a
 
     void forward() override {
         const real *a = inputs[0].data(), *b = inputs[1].data();
@@ -34,7 +34,7 @@ struct Matmul final : Node {
 
 // y_mn = b_n + sum_k x_mk W_nk    dx_mk = sum_n dy_mn W_nk    dW_nk = sum_m dy_mn x_mk    db_n = sum_m dy_mn
 struct Linear final : Node {
-    int M, K, N;                      // rows of x, inputs, outputs
+    int M, K, N;    // rows of x, inputs, outputs
 
     void forward() override {
         const real *x = inputs[0].data(), *W = inputs[1].data(), *b = inputs.size() > 2 ? inputs[2].data() : nullptr;
@@ -51,7 +51,7 @@ struct Linear final : Node {
     }
 };
 
-}  // namespace op
+}    // namespace op
 
 Tensor matmul(const Tensor& a, const Tensor& b, Where where) {
     if (a.rank() < 2 || b.rank() < 2)
@@ -64,9 +64,9 @@ Tensor matmul(const Tensor& a, const Tensor& b, Where where) {
                where);
     const bool shared = b.rank() == 2;
     if (!shared && !std::equal(a.shape().begin(), a.shape().end() - 2, b.shape().begin(), b.shape().end() - 2))
-        reject(fmt::format("matmul: leading sizes differ: {} x {}; expand one of them", to_string(a.shape()),
-                           to_string(b.shape())),
-               where);
+        reject(
+            fmt::format("matmul: leading sizes differ: {} x {}; expand one of them", to_string(a.shape()), to_string(b.shape())),
+            where);
     Shape shape = a.shape();
     shape.back() = b.size(-1);
     auto* node = new op::Matmul;
@@ -97,4 +97,4 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Where w
                 : record(node, "linear", std::move(shape), {x, weight}, where);
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -41,7 +41,7 @@ void gru_row_backward(int H, const real* dy, const real* h, const real* gates, c
 
 struct GruCell final : Node {
     int B, H;
-    Buffer saved_gates, saved_qn;     // (B, 3H): r | z | n, and (B, H)
+    Buffer saved_gates, saved_qn;    // (B, 3H): r | z | n, and (B, H)
 
     void forward() override {
         const real *p = inputs[0].data(), *h = inputs[1].data(), *W = inputs[2].data(), *b = inputs[3].data();
@@ -72,8 +72,8 @@ struct GruCell final : Node {
 struct GruSequence final : Node {
     int B, T, H;
     bool reverse;
-    std::vector<int> lengths;                      // (B), or none
-    Buffer saved_h, saved_gates, saved_qn;         // (T + 1, B, H) from the initial state on, (T, B, 3H), (T, B, H)
+    std::vector<int> lengths;                 // (B), or none
+    Buffer saved_h, saved_gates, saved_qn;    // (T + 1, B, H) from the initial state on, (T, B, 3H), (T, B, H)
 
     int place(int step) const { return reverse ? T - 1 - step : step; }
     bool active(int row, int step) const { return lengths.empty() || place(step) < lengths[row]; }
@@ -139,7 +139,7 @@ struct GruSequence final : Node {
 // dg = dc' i (1 - g^2)                dc = dc' f                          dp = da,  dh = W^T da,  dW = da h^T,  db = da
 struct LstmCell final : Node {
     int B, H;
-    Buffer saved_gates, saved_t;      // (B, 4H): i | f | g | o, and (B, H)
+    Buffer saved_gates, saved_t;    // (B, 4H): i | f | g | o, and (B, H)
 
     void forward() override {
         const real *p = inputs[0].data(), *h = inputs[1].data(), *c = inputs[2].data();
@@ -183,7 +183,7 @@ struct LstmCell final : Node {
     }
 };
 
-}  // namespace op
+}    // namespace op
 
 namespace {
 
@@ -207,7 +207,7 @@ void check_lengths(const char* op, const std::vector<int>& lengths, int B, int T
         if (length < 1 || length > T) reject(fmt::format("{}: a length of {} is not in 1 .. {}", op, length, T), where);
 }
 
-}  // namespace
+}    // namespace
 
 Tensor gru_cell(const Tensor& projected, const Tensor& h, const Tensor& weight_hh, const Tensor& bias_hh, Where where) {
     check_cell("gru_cell", 3, projected, h, weight_hh, bias_hh, where);
@@ -248,4 +248,4 @@ Tensor lstm_cell(const Tensor& projected, const Tensor& h, const Tensor& c, cons
     return record(node, "lstm_cell", {h.size(0), 2 * h.size(1)}, {projected, h, c, weight_hh, bias_hh}, where);
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -21,7 +21,7 @@ struct Split {
     }
 };
 
-}  // namespace
+}    // namespace
 
 namespace op {
 
@@ -45,8 +45,7 @@ struct Transpose final : Node {
         for (std::size_t o = 0; o < outer; ++o)
             for (std::size_t j = 0; j < J; ++j)
                 for (std::size_t m = 0; m < middle; ++m)
-                    for (std::size_t i = 0; i < I; ++i, y += inner)
-                        std::copy_n(x + x_index(o, i, m, j), inner, y);
+                    for (std::size_t i = 0; i < I; ++i, y += inner) std::copy_n(x + x_index(o, i, m, j), inner, y);
     }
     void backward() override {
         const real* dy = grad;
@@ -54,8 +53,7 @@ struct Transpose final : Node {
         for (std::size_t o = 0; o < outer; ++o)
             for (std::size_t j = 0; j < J; ++j)
                 for (std::size_t m = 0; m < middle; ++m)
-                    for (std::size_t i = 0; i < I; ++i, dy += inner)
-                        kernels::accumulate(inner, dy, dx + x_index(o, i, m, j));
+                    for (std::size_t i = 0; i < I; ++i, dy += inner) kernels::accumulate(inner, dy, dx + x_index(o, i, m, j));
     }
 };
 
@@ -69,8 +67,7 @@ struct Slice final : Node {
     }
     void backward() override {
         real* dx = grad_of(0);
-        for (std::size_t o = 0; o < outer; ++o)
-            kernels::accumulate(y_block, grad + o * y_block, dx + o * x_block + start);
+        for (std::size_t o = 0; o < outer; ++o) kernels::accumulate(y_block, grad + o * y_block, dx + o * x_block + start);
     }
 };
 
@@ -91,8 +88,7 @@ struct Concat final : Node {
         for (std::size_t part = 0; part < inputs.size(); dy += blocks[part++]) {
             real* dx = grad_of(part);
             if (!dx) continue;
-            for (std::size_t o = 0; o < outer; ++o)
-                kernels::accumulate(blocks[part], dy + o * y_block, dx + o * blocks[part]);
+            for (std::size_t o = 0; o < outer; ++o) kernels::accumulate(blocks[part], dy + o * y_block, dx + o * blocks[part]);
         }
     }
 };
@@ -144,7 +140,7 @@ struct Sum final : Node {
     }
 };
 
-}  // namespace op
+}    // namespace op
 
 Tensor reshape(const Tensor& x, Shape shape, Where where) {
     const Shape asked = shape;
@@ -155,8 +151,7 @@ Tensor reshape(const Tensor& x, Shape shape, Where where) {
         *unknown = known ? static_cast<int>(x.size() / known) : 0;
     }
     if (std::ranges::any_of(shape, [](int size) { return size < 0; }) || element_count(shape) != x.size())
-        reject(fmt::format("reshape: {} has {} elements, which do not fill {}", to_string(x.shape()), x.size(),
-                           to_string(asked)),
+        reject(fmt::format("reshape: {} has {} elements, which do not fill {}", to_string(x.shape()), x.size(), to_string(asked)),
                where);
     return record(new op::Reshape, "reshape", std::move(shape), {x}, where);
 }
@@ -190,7 +185,7 @@ Tensor slice_as(const char* name, const Tensor& x, int dim, int start, int stop,
     return record(node, name, std::move(shape), {x}, where);
 }
 
-}  // namespace
+}    // namespace
 
 Tensor slice(const Tensor& x, int dim, int start, int stop, Where where) {
     const int checked = checked_dim("slice", x, dim, where);
@@ -215,8 +210,8 @@ Tensor concat(const std::vector<Tensor>& parts, int dim, Where where) {
         Shape expected = shape;
         if (part.rank() == static_cast<int>(shape.size())) expected[index] = part.size(index);
         if (part.shape() != expected)
-            reject(fmt::format("concat: shapes differ in more than dimension {}: {} and {}", index,
-                               to_string(parts[0].shape()), to_string(part.shape())),
+            reject(fmt::format("concat: shapes differ in more than dimension {}: {} and {}", index, to_string(parts[0].shape()),
+                               to_string(part.shape())),
                    where);
         shape[index] += part.size(index);
     }
@@ -235,8 +230,7 @@ Tensor stack(const std::vector<Tensor>& parts, int dim, Where where) {
         reject(fmt::format("stack: no place {} for a new dimension in {}", dim, to_string(parts[0].shape())), where);
     for (const Tensor& part : parts)
         if (part.shape() != parts[0].shape())
-            reject(fmt::format("stack: shapes differ: {} and {}", to_string(parts[0].shape()), to_string(part.shape())),
-                   where);
+            reject(fmt::format("stack: shapes differ: {} and {}", to_string(parts[0].shape()), to_string(part.shape())), where);
     Shape shape = parts[0].shape();
     shape.insert(shape.begin() + index, static_cast<int>(parts.size()));
     auto* node = new op::Concat;    // stacking is joining along a dimension of size 1
@@ -276,15 +270,11 @@ Tensor reduce(const char* name, const Tensor& x, int dim, bool is_mean, const Wh
     return reduce(name, x, Split(x.shape(), index), std::move(shape), is_mean, where);
 }
 
-}  // namespace
+}    // namespace
 
-Tensor sum(const Tensor& x, Where where) {
-    return reduce("sum", x, Split({static_cast<int>(x.size())}, 0), {}, false, where);
-}
-Tensor mean(const Tensor& x, Where where) {
-    return reduce("mean", x, Split({static_cast<int>(x.size())}, 0), {}, true, where);
-}
+Tensor sum(const Tensor& x, Where where) { return reduce("sum", x, Split({static_cast<int>(x.size())}, 0), {}, false, where); }
+Tensor mean(const Tensor& x, Where where) { return reduce("mean", x, Split({static_cast<int>(x.size())}, 0), {}, true, where); }
 Tensor sum(const Tensor& x, int dim, Where where) { return reduce("sum", x, dim, false, where); }
 Tensor mean(const Tensor& x, int dim, Where where) { return reduce("mean", x, dim, true, where); }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -122,7 +122,7 @@ struct LayerNorm final : Node {
     }
 };
 
-}  // namespace op
+}    // namespace op
 
 namespace {
 
@@ -137,13 +137,11 @@ Tensor along_rows(const char* name, const Tensor& x, int dim, const Where& where
     return record(node, name, x.shape(), {x}, where);
 }
 
-}  // namespace
+}    // namespace
 
 Tensor softmax(const Tensor& x, int dim, Where where) { return along_rows<op::Softmax>("softmax", x, dim, where); }
 
-Tensor log_softmax(const Tensor& x, int dim, Where where) {
-    return along_rows<op::LogSoftmax>("log_softmax", x, dim, where);
-}
+Tensor log_softmax(const Tensor& x, int dim, Where where) { return along_rows<op::LogSoftmax>("log_softmax", x, dim, where); }
 
 Tensor masked_softmax(const Tensor& x, const Tensor& mask, Where where) {
     if (x.rank() < 1 || broadcast_shape(x.shape(), mask.shape()) != x.shape())
@@ -167,4 +165,4 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, dou
     return record(node, "layer_norm", x.shape(), {x, weight, bias}, where);
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -11,4 +11,4 @@ void add_gradient(const Tensor& source, const Tensor& target) {
     kernels::accumulate(source.size(), source.grad(), target.grad());
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -23,7 +23,7 @@ double power(double base, int exponent) {    // std::pow differs between C libra
     return result;
 }
 
-}  // namespace
+}    // namespace
 
 Sgd::Sgd(std::vector<Tensor> list, const SgdOptions& o) : options(o), parameters(std::move(list)) {
     if (options.momentum != 0) velocity = zeros_like(parameters);
@@ -88,4 +88,4 @@ double warmup_inverse_sqrt(int step, int warmup) {
     return now < peak ? now / peak : std::sqrt(peak / now);
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -25,4 +25,4 @@ int Claims::report() const {
     return 0;
 }
 
-}  // namespace lookback
+}    // namespace lookback

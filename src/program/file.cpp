@@ -41,7 +41,7 @@ bool write_all(int descriptor, std::string_view bytes) {
     return true;
 }
 
-}  // namespace
+}    // namespace
 
 std::string read_file(const std::filesystem::path& path) {
     File file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
@@ -64,8 +64,7 @@ void write_file(const std::filesystem::path& path, std::string_view bytes) {
         throw BadInput(fmt::format("cannot write {}: it is a folder or a device: name a file", path.string()));
     }
     static std::atomic<int> files_written{0};
-    const std::filesystem::path temporary =
-        path.parent_path() / fmt::format(".lookback-{}-{}.tmp", ::getpid(), files_written++);
+    const std::filesystem::path temporary = path.parent_path() / fmt::format(".lookback-{}-{}.tmp", ::getpid(), files_written++);
     File file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
     if (file.descriptor < 0) fail("write", path, errno);
     if (!write_all(file.descriptor, bytes) || ::fsync(file.descriptor) != 0 || file.close() != 0 ||
@@ -89,4 +88,4 @@ void make_writable_folder(const std::filesystem::path& folder) {
     std::filesystem::remove(probe);
 }
 
-}  // namespace lookback
+}    // namespace lookback

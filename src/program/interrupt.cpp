@@ -21,16 +21,16 @@ extern "C" void see_interrupt(int) {
     errno = saved_errno;
 }
 
-}  // namespace
+}    // namespace
 
 bool interrupted() { return interrupt_seen; }
 
 void catch_interrupt() {
     struct sigaction action = {};
     action.sa_handler = see_interrupt;
-    action.sa_flags = SA_RESTART | SA_RESETHAND;  // reset: the second signal meets the default action
+    action.sa_flags = SA_RESTART | SA_RESETHAND;    // reset: the second signal meets the default action
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, nullptr);
 }
 
-}  // namespace lookback
+}    // namespace lookback

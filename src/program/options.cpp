@@ -22,8 +22,8 @@ namespace {
 std::vector<OptionInfo> all_options(const ProgramInfo& info) {
     const int threads = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 2);
     const std::string steps = info.steps == 0 ? "" : std::to_string(info.steps);
-    const std::string quick = info.quick_steps == 0 ? "a short run, to see that it works"
-                                                    : fmt::format("a short run: {} steps", info.quick_steps);
+    const std::string quick =
+        info.quick_steps == 0 ? "a short run, to see that it works" : fmt::format("a short run: {} steps", info.quick_steps);
     std::vector<OptionInfo> all = {
         {"seed", "N", "1", "where the random numbers begin", 0, std::numeric_limits<std::int64_t>::max()},
         {"steps", "N", steps, "training steps", 1, 1'000'000'000},
@@ -54,7 +54,7 @@ int edit_distance(std::string_view a, std::string_view b) {
 
 [[noreturn]] void fail_unknown(const std::string& name, const std::vector<OptionInfo>& all) {
     const OptionInfo* closest = nullptr;
-    int least = 3;  // further off than two letters is another word, unless it is an abbreviation
+    int least = 3;    // further off than two letters is another word, unless it is an abbreviation
     for (const OptionInfo& option : all) {
         const int distance = name.size() >= 2 && option.name.starts_with(name) ? 0 : edit_distance(name, option.name);
         if (distance < least) {
@@ -82,7 +82,7 @@ void check_value(const OptionInfo& option, const std::string& value) {
         const auto number = parse<std::int64_t>(value);
         fits = number && *number >= option.least && *number <= option.most;
     } else if (option.metavar == "X") {
-        const auto number = parse<double>(value);  // a NaN compares false
+        const auto number = parse<double>(value);    // a NaN compares false
         fits = number && *number >= static_cast<double>(option.least) && *number <= static_cast<double>(option.most);
     }
     if (!fits) {
@@ -91,7 +91,7 @@ void check_value(const OptionInfo& option, const std::string& value) {
     }
 }
 
-}  // namespace
+}    // namespace
 
 bool Options::flag(const std::string& name) const { return !text(name).empty(); }
 
@@ -109,8 +109,7 @@ double Options::number(const std::string& name) const {
 
 const std::string& Options::text(const std::string& name) const {
     const auto found = own.find(name);
-    if (found == own.end())
-        throw std::invalid_argument(fmt::format("options: --{} was not declared in ProgramInfo::own", name));
+    if (found == own.end()) throw std::invalid_argument(fmt::format("options: --{} was not declared in ProgramInfo::own", name));
     return found->second;
 }
 
@@ -124,8 +123,7 @@ Options read_options(const ProgramInfo& info, const std::vector<std::string>& ar
     for (std::size_t i = 0; i < arguments.size(); ++i) {
         const std::string& argument = arguments[i];
         if (!argument.starts_with("--") || argument == "--") {
-            throw BadInput(
-                fmt::format("unexpected argument '{}': options begin with two dashes, see --help", argument));
+            throw BadInput(fmt::format("unexpected argument '{}': options begin with two dashes, see --help", argument));
         }
         const std::size_t equals = argument.find('=');
         const std::string name = argument.substr(2, equals == std::string::npos ? equals : equals - 2);
@@ -161,9 +159,7 @@ Options read_options(const ProgramInfo& info, const std::vector<std::string>& ar
 
 std::string help_text(const ProgramInfo& info) {
     std::string text = fmt::format("{}: {}\n\nusage: {} [options]\n\n", info.name, info.question, info.name);
-    auto add = [&text](const std::string& left, const std::string& right) {
-        text += fmt::format("  {:<15} {}\n", left, right);
-    };
+    auto add = [&text](const std::string& left, const std::string& right) { text += fmt::format("  {:<15} {}\n", left, right); };
     for (const OptionInfo& option : all_options(info)) {
         const std::string value = option.value.empty() ? "" : fmt::format(" ({})", option.value);
         add(fmt::format("--{} {}", option.name, option.metavar), option.help + value);
@@ -172,4 +168,4 @@ std::string help_text(const ProgramInfo& info) {
     return text;
 }
 
-}  // namespace lookback
+}    // namespace lookback

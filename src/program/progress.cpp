@@ -21,7 +21,7 @@ void Progress::advance(std::int64_t tokens, std::optional<double> loss) {
     const double seconds = std::chrono::duration<double>(now - begin).count();
     const double seconds_left = seconds / step * std::max(steps - step, 0);
     const ProgressState state{label, step, steps, loss, static_cast<double>(tokens_seen) / seconds, seconds_left};
-    style.width = terminal::style_of(stream).width;  // the window may have changed
+    style.width = terminal::style_of(stream).width;    // the window may have changed
     // One column stays free: a cursor beyond the last one would wrap the line in some terminals.
     std::fputs(fmt::format("\r{}\x1b[K", progress_line(state, style.width - 1)).c_str(), stream);
     std::fflush(stream);
@@ -39,8 +39,7 @@ std::string progress_line(const ProgressState& state, int width) {
     if (state.loss) figures += fmt::format("  loss {:.3f}", *state.loss);
     const double rate = state.tokens_per_second;
     if (rate > 0)
-        figures +=
-            rate < 10'000 ? fmt::format("  {:4.0f} tokens/s", rate) : fmt::format("  {:3.0f}k tokens/s", rate / 1000);
+        figures += rate < 10'000 ? fmt::format("  {:4.0f} tokens/s", rate) : fmt::format("  {:3.0f}k tokens/s", rate / 1000);
     const auto seconds = state.seconds_left > 0 ? std::lround(std::min(state.seconds_left, 1e9)) : 0;
     figures += seconds < 3600 ? fmt::format("  {}:{:02} left", seconds / 60, seconds % 60)
                               : fmt::format("  {}:{:02}:{:02} left", seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -57,4 +56,4 @@ std::string progress_line(const ProgressState& state, int width) {
     return cut_text(fmt::format("{}  {}{}", state.label, bar, figures), width);
 }
 
-}  // namespace lookback
+}    // namespace lookback

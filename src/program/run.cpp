@@ -30,10 +30,10 @@ int fail(const std::string& name, std::string message, int status) {
     return status;
 }
 
-}  // namespace
+}    // namespace
 
 int run_program(int argc, char** argv, const ProgramInfo& info, int (*program)(const Options&)) {
-    std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // a reader behind a pipe sees each line when it is made
+    std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);    // a reader behind a pipe sees each line when it is made
     try {
         const std::vector<std::string> arguments(argv + (argc > 0), argv + argc);
         for (const std::string& argument : arguments) {
@@ -47,7 +47,7 @@ int run_program(int argc, char** argv, const ProgramInfo& info, int (*program)(c
         catch_interrupt();
         const int status = program(options);
         if (std::fflush(stdout) != 0) throw std::runtime_error("cannot write the standard output");
-        return interrupted() ? 130 : status;  // 128 + SIGINT, as shells count
+        return interrupted() ? 130 : status;    // 128 + SIGINT, as shells count
     } catch (const BadInput& error) {
         return fail(info.name, error.what(), 2);
     } catch (const std::exception& error) {
@@ -55,4 +55,4 @@ int run_program(int argc, char** argv, const ProgramInfo& info, int (*program)(c
     }
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -14,7 +14,7 @@ bool hide_times() {
     return value && std::string_view(value) == "1";
 }
 
-}  // namespace
+}    // namespace
 
 std::string seconds_text(double seconds) { return hide_times() ? "-" : fmt::format("{:.1f} s", seconds); }
 
@@ -29,4 +29,4 @@ std::string count_text(long count) {
     return text;
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -41,7 +41,7 @@ std::string describe_not_finite(const Node& node) {
                        label(node), to_string(node.where));
 }
 
-}  // namespace
+}    // namespace
 
 std::vector<Node*> graph_of(const Tensor& output) {
     std::vector<Node*> nodes;
@@ -53,8 +53,7 @@ void run_backward_of(Node& node) { node.backward(); }
 
 void backward(const Tensor& loss, Graph graph, Where where) {
     if (loss.size() != 1)
-        reject(fmt::format("backward: a loss is one number, not {}; take sum() or mean() first", to_string(loss.shape())),
-               where);
+        reject(fmt::format("backward: a loss is one number, not {}; take sum() or mean() first", to_string(loss.shape())), where);
     if (!loss.node->requires_grad)
         reject("backward: nothing behind this loss requires a gradient; call requires_grad() on a leaf", where);
     std::vector<Tensor> order = collect(loss);
@@ -91,4 +90,4 @@ std::string explain_not_finite(const Tensor& output) {
     return describe_not_finite(*output.node);
 }
 
-}  // namespace lookback
+}    // namespace lookback

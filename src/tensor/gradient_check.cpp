@@ -27,10 +27,10 @@ struct Project final : Node {
         real* dx = grad_of(0);
         for (std::size_t i = 0; i < projection.size(); ++i) dx[i] += grad[0] * projection[i];
     }
-    double value = 0;                 // before it is rounded to real
+    double value = 0;    // before it is rounded to real
 };
 
-}  // namespace op
+}    // namespace op
 
 GradientCheck check_gradient(const std::function<Tensor()>& f, std::vector<Tensor> leaves) {
     const auto loss_of = [&] {
@@ -61,10 +61,10 @@ GradientCheck check_gradient(const std::function<Tensor()>& f, std::vector<Tenso
             if (std::isnan(error)) error = std::numeric_limits<double>::infinity();
             if (error <= result.worst) continue;
             result.worst = error;
-            result.where = fmt::format("element {} of {}: analytic {:.6g}, numeric {:.6g}", i, label(*leaf.node), analytic,
-                                       numeric);
+            result.where =
+                fmt::format("element {} of {}: analytic {:.6g}, numeric {:.6g}", i, label(*leaf.node), analytic, numeric);
         }
     return result;
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -23,10 +23,10 @@ constexpr std::size_t cache_line = 64;
 // What stands before each buffer. Blocks lie side by side in a region, which came from the system in one piece; a block that
 // is given back grows together with its free neighbours, so sentences of all lengths can use the same memory.
 struct alignas(cache_line) Block {
-    std::size_t size;              // in bytes, with this header
-    Block* lower;                  // neighbour at the lower address, null at a region's start
-    bool is_free, is_last;         // is_last: the region ends here
-    Block *next, *previous;        // in its list of free blocks of like size
+    std::size_t size;          // in bytes, with this header
+    Block* lower;              // neighbour at the lower address, null at a region's start
+    bool is_free, is_last;     // is_last: the region ends here
+    Block *next, *previous;    // in its list of free blocks of like size
 
     Block* upper() { return reinterpret_cast<Block*>(reinterpret_cast<std::byte*>(this) + size); }
 };
@@ -64,8 +64,8 @@ class Heap {
     static constexpr std::size_t region_bytes = std::size_t{16} << 20;
     static constexpr int list_count = 192, lists_a_word = 64;
     std::mutex mutex;
-    Block* lists[list_count] = {};                                // free blocks by size, four lists for each power of two
-    std::uint64_t filled[list_count / lists_a_word] = {};         // a bit for each list that is not empty
+    Block* lists[list_count] = {};                           // free blocks by size, four lists for each power of two
+    std::uint64_t filled[list_count / lists_a_word] = {};    // a bit for each list that is not empty
 
     // Sizes of one list: at least 2^e (1 + quarter / 4).
     static int list_of(std::size_t size) {
@@ -87,7 +87,7 @@ class Heap {
     }
 
     Block* add_region(std::size_t size) {
-        auto* block = static_cast<Block*>(::operator new(size, std::align_val_t{cache_line}));
+        auto* block = static_cast<Block*>(::operator new (size, std::align_val_t{cache_line}));
         *block = {.size = size, .lower = nullptr, .is_free = false, .is_last = true, .next = nullptr, .previous = nullptr};
         put_in(block);
         return block;
@@ -134,14 +134,14 @@ class Heap {
     return instance;
 }
 
-}  // namespace
+}    // namespace
 
 // The address sanitizer can only see a use after free if each buffer is one allocation of its own.
 #ifdef LOOKBACK_ADDRESS_SANITIZER
 real* acquire_buffer(std::size_t count) {
-    return static_cast<real*>(::operator new(count * sizeof(real), std::align_val_t{cache_line}));
+    return static_cast<real*>(::operator new (count * sizeof(real), std::align_val_t{cache_line}));
 }
-void release_buffer(real* buffer) { ::operator delete(buffer, std::align_val_t{cache_line}); }
+void release_buffer(real* buffer) { ::operator delete (buffer, std::align_val_t{cache_line}); }
 #else
 real* acquire_buffer(std::size_t count) { return heap().acquire(count * sizeof(real)); }
 void release_buffer(real* buffer) {
@@ -149,4 +149,4 @@ void release_buffer(real* buffer) {
 }
 #endif
 
-}  // namespace lookback
+}    // namespace lookback

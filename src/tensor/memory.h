@@ -33,4 +33,4 @@ class Buffer {
     std::size_t count = 0;
 };
 
-}  // namespace lookback
+}    // namespace lookback

@@ -19,7 +19,7 @@ std::uint64_t splitmix64(std::uint64_t& x) {
     return z ^ (z >> 31);
 }
 
-}  // namespace
+}    // namespace
 
 Random::Random(std::uint64_t seed) {
     for (std::uint64_t& word : state) word = splitmix64(seed);
@@ -69,4 +69,4 @@ Random Random::split(std::uint64_t key) const {
     return Random(state[0] ^ std::rotl(splitmix64(mixed), 17));
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -32,7 +32,7 @@ Tensor make_leaf(Shape shape, const Where& where) {
     return leaf;
 }
 
-}  // namespace
+}    // namespace
 
 std::string to_string(const Where& where) {
     std::string_view file = where.file;    // Meson compiles with paths such as ../../tutorials/00_tour.cpp
@@ -114,8 +114,7 @@ int Tensor::size(int dim) const {
 }
 
 real Tensor::item() const {
-    if (size() != 1)
-        throw std::invalid_argument(fmt::format("item: the shape {} is not of one element", to_string(shape())));
+    if (size() != 1) throw std::invalid_argument(fmt::format("item: the shape {} is not of one element", to_string(shape())));
     return data()[0];
 }
 
@@ -198,4 +197,4 @@ NoGrad::~NoGrad() { recording = before; }
 
 void restart_node_ids() { next_id = 1; }
 
-}  // namespace lookback
+}    // namespace lookback

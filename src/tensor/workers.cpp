@@ -73,4 +73,4 @@ void Workers::run(int count, const std::function<void(int)>& task) {
     if (state->failure) std::rethrow_exception(std::exchange(state->failure, nullptr));
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -64,7 +64,7 @@ void check_size(const char* op, const char* what, int size) {
     if (size < 1) throw std::invalid_argument(fmt::format("{}: {} is {}: it must be 1 or more", op, what, size));
 }
 
-}  // namespace
+}    // namespace
 
 std::vector<Example> encode(const std::vector<Pair>& pairs, const Vocabulary& source, const Vocabulary& target) {
     std::vector<Example> examples;
@@ -81,8 +81,7 @@ Batch make_batch(const std::vector<Example>& examples, std::span<const int> rows
     Batch batch;
     for (const int row : rows) {
         if (row < 0 || static_cast<std::size_t>(row) >= examples.size()) {
-            throw std::invalid_argument(
-                fmt::format("make_batch: row {} is not one of {} examples", row, examples.size()));
+            throw std::invalid_argument(fmt::format("make_batch: row {} is not one of {} examples", row, examples.size()));
         }
         batch.examples.push_back(row);
         batch.source_lengths.push_back(static_cast<int>(examples[row].source.size()));
@@ -142,8 +141,8 @@ void BatchStream::seek(int epoch, int position) {
         for (std::vector<int>& batch : cut(rows, batch_size)) batches.push_back(std::move(batch));
     }
     if (epoch < 0 || position < 0 || static_cast<std::size_t>(position) >= batches.size()) {
-        throw std::invalid_argument(fmt::format("BatchStream: no batch {} in epoch {}: an epoch has batches 0 .. {}",
-                                                position, epoch, batches.size() - 1));
+        throw std::invalid_argument(fmt::format("BatchStream: no batch {} in epoch {}: an epoch has batches 0 .. {}", position,
+                                                epoch, batches.size() - 1));
     }
     epoch_rows.clear();
     for (const int batch : shuffler.permutation(static_cast<int>(batches.size()))) {
@@ -169,4 +168,4 @@ std::vector<Batch> batches_in_order(const std::vector<Example>& examples, int ba
     return batches;
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -14,7 +14,7 @@ namespace lookback {
 
 namespace {
 
-constexpr std::size_t longest_token = 1000;  // bytes; what is longer is no word but a sign of the wrong file
+constexpr std::size_t longest_token = 1000;    // bytes; what is longer is no word but a sign of the wrong file
 constexpr std::string_view corpus_files = "a corpus is a folder with train.tsv, valid.tsv and test*.tsv";
 
 // A file's text and where in it we are, which is how every message begins.
@@ -22,7 +22,7 @@ class Lines {
   public:
     explicit Lines(const std::filesystem::path& file) : path(file.string()) {
         // Asked for before opening: to open a pipe would wait for its writer.
-        std::error_code error;  // read_file tells the reason better
+        std::error_code error;    // read_file tells the reason better
         const std::filesystem::file_type type = std::filesystem::status(file, error).type();
         if (type == std::filesystem::file_type::not_found) {
             throw BadInput(fmt::format("{}: no such file: {}", path, corpus_files));
@@ -46,12 +46,8 @@ class Lines {
         return true;
     }
 
-    [[noreturn]] void fail(std::string_view what) const {
-        throw BadInput(fmt::format("{}:{}: {}", path, number, what));
-    }
-    [[noreturn]] void fail_as_a_whole(std::string_view what) const {
-        throw BadInput(fmt::format("{}: {}", path, what));
-    }
+    [[noreturn]] void fail(std::string_view what) const { throw BadInput(fmt::format("{}:{}: {}", path, number, what)); }
+    [[noreturn]] void fail_as_a_whole(std::string_view what) const { throw BadInput(fmt::format("{}: {}", path, what)); }
 
   private:
     std::string path;
@@ -86,9 +82,8 @@ void check_characters(const Lines& lines, std::string_view line) {
         if (size == 0)
             lines.fail(fmt::format("byte {} of the line, 0x{:02X}, is not UTF-8: save the file as UTF-8", i + 1, byte));
         if ((byte < 0x20 && byte != '\t') || byte == 0x7F) {
-            lines.fail(
-                fmt::format("byte {} of the line, 0x{:02X}, is a control character: save the file as plain UTF-8 text",
-                            i + 1, byte));
+            lines.fail(fmt::format("byte {} of the line, 0x{:02X}, is a control character: save the file as plain UTF-8 text",
+                                   i + 1, byte));
         }
         i += size;
     }
@@ -96,13 +91,11 @@ void check_characters(const Lines& lines, std::string_view line) {
 
 std::vector<std::string> read_side(const Lines& lines, std::string_view text, std::string_view side) {
     std::vector<std::string> tokens = split(text);
-    if (tokens.empty())
-        lines.fail(fmt::format("the {} sentence is empty: write source<TAB>target, or delete the line", side));
+    if (tokens.empty()) lines.fail(fmt::format("the {} sentence is empty: write source<TAB>target, or delete the line", side));
     for (const std::string& token : tokens) {
         if (token.size() > longest_token) {
-            lines.fail(
-                fmt::format("a token of {} bytes in the {} sentence, at most {} are allowed: separate tokens by blanks",
-                            token.size(), side, longest_token));
+            lines.fail(fmt::format("a token of {} bytes in the {} sentence, at most {} are allowed: separate tokens by blanks",
+                                   token.size(), side, longest_token));
         }
     }
     return tokens;
@@ -143,7 +136,7 @@ bool natural_less(std::string_view a, std::string_view b) {
         }
     }
     if (x.empty() != y.empty()) return x.empty();
-    return a < b;  // "test-01" and "test-1"
+    return a < b;    // "test-01" and "test-1"
 }
 
 void check_links(const std::filesystem::path& file, const Corpus::Test& test) {
@@ -166,7 +159,7 @@ Vocabulary vocabulary_of(const std::vector<Pair>& pairs, std::vector<std::string
     return Vocabulary::of(sentences);
 }
 
-}  // namespace
+}    // namespace
 
 std::vector<Pair> read_pairs(const std::filesystem::path& file) {
     Lines lines(file);
@@ -194,9 +187,8 @@ std::vector<Alignment> read_alignments(const std::filesystem::path& file, std::s
         for (const std::string& token : split(line)) alignment.push_back(read_link(lines, token));
     }
     if (alignments.size() != expected) {
-        lines.fail_as_a_whole(
-            fmt::format("{} lines for {} pairs: write one line of links a pair, an empty one if it has none",
-                        alignments.size(), expected));
+        lines.fail_as_a_whole(fmt::format("{} lines for {} pairs: write one line of links a pair, an empty one if it has none",
+                                          alignments.size(), expected));
     }
     return alignments;
 }
@@ -211,9 +203,7 @@ Corpus read_corpus(const std::filesystem::path& folder) {
         const std::filesystem::path file = entry.path().filename();
         if (file.string().starts_with("test") && file.extension() == ".tsv") names.push_back(file.stem().string());
     }
-    if (error)
-        throw BadInput(
-            fmt::format("{}: cannot read the folder: {}: {}", folder.string(), error.message(), corpus_files));
+    if (error) throw BadInput(fmt::format("{}: cannot read the folder: {}: {}", folder.string(), error.message(), corpus_files));
     std::sort(names.begin(), names.end(), natural_less);
 
     Corpus corpus;
@@ -234,4 +224,4 @@ Corpus read_corpus(const std::filesystem::path& folder) {
     return corpus;
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -10,14 +10,11 @@ namespace lookback {
 
 namespace {
 
-double share(std::size_t right, std::size_t all) {
-    return all == 0 ? 0 : static_cast<double>(right) / static_cast<double>(all);
-}
+double share(std::size_t right, std::size_t all) { return all == 0 ? 0 : static_cast<double>(right) / static_cast<double>(all); }
 
 void check_as_many(const char* op, std::size_t given, std::size_t expected) {
     if (given != expected) {
-        throw std::invalid_argument(
-            fmt::format("{}: {} sentences for {} references: give one for each", op, given, expected));
+        throw std::invalid_argument(fmt::format("{}: {} sentences for {} references: give one for each", op, given, expected));
     }
 }
 
@@ -28,10 +25,10 @@ void check_map(const AttentionWeights& map, const Alignment& links, std::size_t 
     }
     for (const auto& [source, target] : links) {
         if (source >= 0 && source < map.columns && target >= 0 && target < map.rows) continue;
-        throw std::invalid_argument(fmt::format(
-            "alignment_accuracy: the link {}-{} lies outside map {} of {} target x {} source tokens: draw the map "
-            "while the model reads the reference",
-            source, target, sentence, map.rows, map.columns));
+        throw std::invalid_argument(
+            fmt::format("alignment_accuracy: the link {}-{} lies outside map {} of {} target x {} source tokens: draw the map "
+                        "while the model reads the reference",
+                        source, target, sentence, map.rows, map.columns));
     }
 }
 
@@ -42,7 +39,7 @@ int most_attended(const AttentionWeights& map, int row) {
     return best;
 }
 
-}  // namespace
+}    // namespace
 
 double exact_match(std::span<const std::vector<int>> hypotheses, std::span<const std::vector<int>> references) {
     check_as_many("exact_match", hypotheses.size(), references.size());
@@ -80,4 +77,4 @@ double alignment_accuracy(std::span<const AttentionWeights> maps, std::span<cons
     return share(right, all);
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -17,7 +17,7 @@ Vocabulary Vocabulary::of(const std::vector<std::vector<std::string>>& sentences
         int count;
     };
     std::vector<Count> counts;
-    std::unordered_map<std::string_view, std::size_t> place;  // of a token in `counts`
+    std::unordered_map<std::string_view, std::size_t> place;    // of a token in `counts`
     for (const std::vector<std::string>& sentence : sentences) {
         for (const std::string& token : sentence) {
             const auto [found, is_new] = place.try_emplace(token, counts.size());
@@ -25,9 +25,8 @@ Vocabulary Vocabulary::of(const std::vector<std::vector<std::string>>& sentences
             ++counts[found->second].count;
         }
     }
-    std::sort(counts.begin(), counts.end(), [](const Count& a, const Count& b) {
-        return a.count != b.count ? a.count > b.count : a.token < b.token;
-    });
+    std::sort(counts.begin(), counts.end(),
+              [](const Count& a, const Count& b) { return a.count != b.count ? a.count > b.count : a.token < b.token; });
 
     Vocabulary vocabulary;
     for (const Count& entry : counts) {
@@ -56,7 +55,7 @@ std::vector<int> Vocabulary::encode(const std::vector<std::string>& sentence) co
     std::vector<int> result;
     result.reserve(sentence.size());
     for (const std::string& token : sentence)
-        result.push_back(std::max(id(token), unknown));  // the reserved ids are the lowest
+        result.push_back(std::max(id(token), unknown));    // the reserved ids are the lowest
     return result;
 }
 
@@ -83,4 +82,4 @@ std::vector<std::string> split(std::string_view sentence) {
 
 std::string join(std::span<const std::string> tokens) { return fmt::format("{}", fmt::join(tokens, " ")); }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -25,9 +25,7 @@ using namespace lookback;
 
 namespace {
 
-double now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // The best of many short runs, since other programs can only make a run slower.
 double seconds_of(const std::function<void()>& call, double budget) {
@@ -95,7 +93,7 @@ void openblas(Form form, Shape s, const real* A, int lda, const real* B, int ldb
 }
 #endif
 
-}  // namespace
+}    // namespace
 
 int main(int argc, char** argv) {
     std::string json_file;
@@ -111,10 +109,10 @@ int main(int argc, char** argv) {
             return 2;
         }
     }
-    const Shape shapes[] = {{64, 64, 64},    {16, 128, 384},  {32, 128, 384},   {64, 128, 384},     {64, 192, 384},
-                            {32, 384, 128},  {384, 32, 128},  {640, 64, 64},    {640, 64, 256},     {640, 128, 512},
+    const Shape shapes[] = {{64, 64, 64},     {16, 128, 384},   {32, 128, 384},   {64, 128, 384},     {64, 192, 384},
+                            {32, 384, 128},   {384, 32, 128},   {640, 64, 64},    {640, 64, 256},     {640, 128, 512},
                             {1300, 128, 128}, {128, 1300, 128}, {640, 512, 2048}, {1024, 1024, 1024}, {20, 16, 20},
-                            {50, 16, 50},    {50, 50, 16},    {7, 64, 100},     {1, 128, 384}};
+                            {50, 16, 50},     {50, 50, 16},     {7, 64, 100},     {1, 128, 384}};
     const double peak = peak_flops();
     fmt::print("peak of one core: {:.1f} GFLOP/s in {} ({} lanes)\n\n", peak * 1e-9, sizeof(real) == 4 ? "float" : "double",
                kernels::lanes);

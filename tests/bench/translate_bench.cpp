@@ -74,14 +74,15 @@ void measure(Model model, double learning_rate, const std::vector<Example>& exam
     const double one = greedy_speed(model, examples, 1, 64, random), many = greedy_speed(model, examples, 64, 512, random);
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
-    fmt::print("{{\"model\": \"{}\", \"parameters\": {}, \"steps\": {}, \"tokens_per_second\": {:.0f}, \"loss\": {:.4f}, "
-               "\"greedy_sentences_per_second\": {{\"batch_1\": {:.1f}, \"batch_64\": {:.1f}}}, \"peak_mib\": {}, "
-               "\"seconds_to_first_step\": {:.3f}}}\n",
-               settings.model, parameter_count(model), steps, static_cast<double>(tokens) / busy, loss, one, many,
-               usage.ru_maxrss / 1024, first);
+    fmt::print(
+        "{{\"model\": \"{}\", \"parameters\": {}, \"steps\": {}, \"tokens_per_second\": {:.0f}, \"loss\": {:.4f}, "
+        "\"greedy_sentences_per_second\": {{\"batch_1\": {:.1f}, \"batch_64\": {:.1f}}}, \"peak_mib\": {}, "
+        "\"seconds_to_first_step\": {:.3f}}}\n",
+        settings.model, parameter_count(model), steps, static_cast<double>(tokens) / busy, loss, one, many,
+        usage.ru_maxrss / 1024, first);
 }
 
-}  // namespace
+}    // namespace
 
 int main(int argc, char** argv) {
     const Stopwatch since_start;
@@ -89,13 +90,20 @@ int main(int argc, char** argv) {
     for (int i = 1; i < argc; ++i) {
         const std::string argument = argv[i], value = i + 1 < argc ? argv[i + 1] : "";
         const double number = std::atof(value.c_str());
-        if (argument == "--seconds" && number > 0) settings.seconds = number, ++i;
-        else if (argument == "--batch" && number >= 1) settings.batch = static_cast<int>(number), ++i;
-        else if (argument == "--threads" && number >= 1) settings.threads = static_cast<int>(number), ++i;
-        else if (argument == "--width" && number >= 4) settings.width = static_cast<int>(number), ++i;
-        else if (settings.file.empty() && argument[0] != '-') settings.file = argument;
-        else if (settings.model.empty() && argument[0] != '-') settings.model = argument;
-        else settings.model = "?";
+        if (argument == "--seconds" && number > 0)
+            settings.seconds = number, ++i;
+        else if (argument == "--batch" && number >= 1)
+            settings.batch = static_cast<int>(number), ++i;
+        else if (argument == "--threads" && number >= 1)
+            settings.threads = static_cast<int>(number), ++i;
+        else if (argument == "--width" && number >= 4)
+            settings.width = static_cast<int>(number), ++i;
+        else if (settings.file.empty() && argument[0] != '-')
+            settings.file = argument;
+        else if (settings.model.empty() && argument[0] != '-')
+            settings.model = argument;
+        else
+            settings.model = "?";
     }
     try {
         const std::vector<Pair> pairs = read_pairs(settings.file);
@@ -113,8 +121,9 @@ int main(int argc, char** argv) {
             const TransformerOptions options{.size = H, .heads = 4, .feed_forward = 4 * H};
             measure(TransformerTranslator(V, W, random, options), 1e-3, examples, settings, since_start);
         } else {
-            fmt::print(stderr, "usage: translate_bench TRAIN.tsv {{fixed,attention,transformer}} [--seconds 20] [--batch 64] "
-                               "[--threads 2] [--width 128]\n");
+            fmt::print(stderr,
+                       "usage: translate_bench TRAIN.tsv {{fixed,attention,transformer}} [--seconds 20] [--batch 64] "
+                       "[--threads 2] [--width 128]\n");
             return 2;
         }
     } catch (const std::exception& error) {

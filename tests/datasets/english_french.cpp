@@ -59,11 +59,11 @@ const std::map<std::string, std::vector<Line>>& corpus() {
 }
 
 int clauses_of(const Line& line) {
-    return 1 + static_cast<int>(
-                   std::count_if(line.english_tokens.begin(), line.english_tokens.end(), [](const std::string& token) {
-                       return std::any_of(conjunctions().begin(), conjunctions().end(),
-                                          [&](const auto& conjunction) { return conjunction.first == token; });
-                   }));
+    return 1 +
+           static_cast<int>(std::count_if(line.english_tokens.begin(), line.english_tokens.end(), [](const std::string& token) {
+               return std::any_of(conjunctions().begin(), conjunctions().end(),
+                                  [&](const auto& conjunction) { return conjunction.first == token; });
+           }));
 }
 
 template <typename Entry, typename Name>
@@ -119,7 +119,7 @@ std::string said(const std::vector<Clause>& clauses, const std::vector<int>& joi
     return fmt::format("{} = {}", fmt::join(pair.english, " "), fmt::join(pair.french, " "));
 }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("the grammar translates as a French teacher would") {
     using enum Manner;
@@ -164,10 +164,8 @@ TEST_CASE("the grammar translates as a French teacher would") {
         {"i", "go", "to the schools", always, "i always go to the schools = je vais toujours aux écoles"},
         {"we", "come", "from the garden", plainly, "we come from the garden = nous venons du jardin"},
         {"they", "come", "from the school", plainly, "they come from the school = ils viennent de l' école"},
-        {"the dog", "sleep", "near the windows", plainly,
-         "the dog sleeps near the windows = le chien dort près des fenêtres"},
-        {"my friend", "are", "behind a house", plainly,
-         "my friend is behind a house = mon ami est derrière une maison"},
+        {"the dog", "sleep", "near the windows", plainly, "the dog sleeps near the windows = le chien dort près des fenêtres"},
+        {"my friend", "are", "behind a house", plainly, "my friend is behind a house = mon ami est derrière une maison"},
     };
     for (const auto& [subject, verb, rest, manner, expected] : sentences) {
         CHECK(said({clause(subject, manner, verb, rest)}) == expected);
@@ -251,8 +249,7 @@ TEST_CASE("i love you is nowhere, however it is said, though i love, love you an
             REQUIRE(french.find(" je ne t' aime ") == std::string::npos);
             i_love |= english.find(" i love the ") != std::string::npos;
             love_you |= english.find(" she loves you ") != std::string::npos;
-            je_te |= english.find(" i hear you ") != std::string::npos &&
-                     french.find(" je t' entends ") != std::string::npos;
+            je_te |= english.find(" i hear you ") != std::string::npos && french.find(" je t' entends ") != std::string::npos;
         }
     }
     CHECK(i_love);
@@ -279,12 +276,10 @@ TEST_CASE("every token is aligned, and only to tokens that are there") {
 }
 
 TEST_CASE("no French word stands before a vowel in the form that it may not have there") {
-    const std::set<std::string> before_consonants = {"je", "me",  "te", "le", "la", "ne",
-                                                     "de", "que", "ce", "ma", "ta", "sa"};
+    const std::set<std::string> before_consonants = {"je", "me", "te", "le", "la", "ne", "de", "que", "ce", "ma", "ta", "sa"};
     const std::set<std::string> before_vowels = {"j'", "m'", "t'", "l'", "n'", "d'", "qu'", "cet", "bel", "vieil"};
     const auto vowel = [](const std::string& word) {
-        return std::string("aeiouh").find(word[0]) != std::string::npos || word.rfind("é", 0) == 0 ||
-               word.rfind("œ", 0) == 0;
+        return std::string("aeiouh").find(word[0]) != std::string::npos || word.rfind("é", 0) == 0 || word.rfind("œ", 0) == 0;
     };
     for (const auto& [name, lines] : corpus()) {
         for (const Line& line : lines) {

@@ -51,7 +51,7 @@ Model make() {
 
 Batch batch_of(Numbers rows) { return make_batch(examples, rows); }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("argmax_rows takes the largest of each row, and the first of equals") {
     CHECK(argmax_rows(Tensor({3, 3}, {1, 5, 2, 7, 7, 7, -3, -2, -1})) == Numbers{1, 0, 2});

@@ -34,7 +34,7 @@ const AttentionMap love{.title = "I love you",
                         .weights = {1, 0, 0, 0, .004, .95, 0, .9, .1},
                         .gold = {{0, 0}, {1, 2}, {2, 1}}};
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("a picture is one document with title, description and a dark style, and names no other file") {
     for (const std::string& document : {svg::line_chart(chart_of({{"a", {1, 2}, {0, 1}}})), svg::attention_map(love),
@@ -86,8 +86,8 @@ TEST_CASE("the names at the ends of the lines never overlap and keep the order o
                                                            {"cc", {1, 2}, {1, 0}},
                                                            {"dd", {1, 2}, {1, .99}},
                                                            {"ee", {1, 2}, {1, 1}}}));
-    const std::vector<double> ys = {y_of(document, "ee"), y_of(document, "dd"), y_of(document, "cc"),
-                                    y_of(document, "bb"), y_of(document, "aa")};
+    const std::vector<double> ys = {y_of(document, "ee"), y_of(document, "dd"), y_of(document, "cc"), y_of(document, "bb"),
+                                    y_of(document, "aa")};
     for (std::size_t i = 1; i < ys.size(); ++i) CHECK(ys[i] - ys[i - 1] >= 18.9);
     CHECK(ys.back() <= 355);
     CHECK(ys.front() >= 70);
@@ -105,7 +105,7 @@ TEST_CASE("a map fills its cells by weight, leaves the empty ones out and outlin
     CHECK(count(document, "class=\"weight\"") == 4);
     CHECK(has(document, "fill-opacity=\"0.95\""));
     CHECK(has(document, ">0.95</text>"));
-    CHECK(count(document, "class=\"gold\"") == 3 + 1);  // one is the legend's
+    CHECK(count(document, "class=\"gold\"") == 3 + 1);    // one is the legend's
     CHECK(has(document, "aime looks most at love, 0.90."));
 }
 
@@ -120,16 +120,15 @@ TEST_CASE("small multiples name the tokens once and each map by its title") {
     maps[4].columns.pop_back();
     maps[4].weights.resize(6);
     CHECK_THROWS_WITH_AS(svg::small_multiples("heads", maps, 3),
-                         "small_multiples: map 4 is 3 x 2, the first 3 x 3: draw the same tokens",
-                         std::invalid_argument);
+                         "small_multiples: map 4 is 3 x 2, the first 3 x 3: draw the same tokens", std::invalid_argument);
     CHECK_THROWS_AS(svg::small_multiples("heads", {}, 3), std::invalid_argument);
 }
 
 TEST_CASE("odd numbers make no broken picture") {
     const double nan = std::nan("");
-    CHECK_FALSE(has(svg::attention_map(
-                        {.title = "", .rows = {"a"}, .columns = {"b", "c", "d"}, .weights = {nan, -1, 7}, .gold = {}}),
-                    "=\"nan"));
+    CHECK_FALSE(
+        has(svg::attention_map({.title = "", .rows = {"a"}, .columns = {"b", "c", "d"}, .weights = {nan, -1, 7}, .gold = {}}),
+            "=\"nan"));
     CHECK_NOTHROW(svg::attention_map({.title = "", .rows = {}, .columns = {}, .weights = {}, .gold = {}}));
     for (const std::vector<double>& ys :
          std::vector<std::vector<double>>{{nan, nan}, {5, 5}, {1e300, -1e300}, {0, HUGE_VAL}, {1e-320, 1}}) {

@@ -58,7 +58,7 @@ struct Environment {
     ~Environment() { before ? setenv(name, before->c_str(), 1) : unsetenv(name); }
 };
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("a chart in the terminal has a mark of its own for each series, side by side where they share an x") {
     CHECK(terminal::line_chart(scores, {.width = 40}, 6) ==
@@ -99,15 +99,13 @@ TEST_CASE("columns too wide for the screen are numbered and explained, and more 
     CHECK(numbered.find(" 1   2   3 ") != std::string::npos);
     CHECK(numbered.find("\n1 extraordinary  2 extraordinary  3 ") != std::string::npos);
     CHECK(widest_line(numbered) <= 80);
-    for (int width = 24; width < 80; ++width)
-        CHECK(widest_line(terminal::attention_map(map, {.width = width})) <= width);
+    for (int width = 24; width < 80; ++width) CHECK(widest_line(terminal::attention_map(map, {.width = width})) <= width);
     CHECK(terminal::attention_map(map, {.width = 30})
               .starts_with("    1   2   3   4   5   6\nx   ·   ·   ·   ·   ·   ·\n    7   8"));
 }
 
 TEST_CASE("weights that are no weights are drawn as the nearest that are") {
-    const AttentionMap odd{
-        .title = "", .rows = {"a"}, .columns = {"b", "c", "d"}, .weights = {std::nan(""), -1, 7}, .gold = {}};
+    const AttentionMap odd{.title = "", .rows = {"a"}, .columns = {"b", "c", "d"}, .weights = {std::nan(""), -1, 7}, .gold = {}};
     CHECK(terminal::attention_map(odd, {}) == "    b   c   d\na   ·   ·  █9█\n");
 }
 
@@ -125,14 +123,11 @@ TEST_CASE("odd figures are drawn without harm") {
 }
 
 TEST_CASE("figures whose sizes do not fit are refused with the numbers") {
-    CHECK_THROWS_WITH_AS(
-        terminal::attention_map({.title = "", .rows = {"a"}, .columns = {"b"}, .weights = {}, .gold = {}}, {}),
-        "attention_map: 1 rows x 1 columns want 1 weights, got 0", std::invalid_argument);
-    CHECK_THROWS_WITH_AS(
-        terminal::line_chart({.title = "", .x_label = "", .y_label = "", .series = {{"a", {1, 2}, {1}}}}, {}),
-        "line_chart: series 'a' has 2 xs and 1 ys: give one y for each x", std::invalid_argument);
-    CHECK_THROWS_AS(terminal::line_chart({.title = "", .x_label = "", .y_label = "", .series = {}}, {}),
-                    std::invalid_argument);
+    CHECK_THROWS_WITH_AS(terminal::attention_map({.title = "", .rows = {"a"}, .columns = {"b"}, .weights = {}, .gold = {}}, {}),
+                         "attention_map: 1 rows x 1 columns want 1 weights, got 0", std::invalid_argument);
+    CHECK_THROWS_WITH_AS(terminal::line_chart({.title = "", .x_label = "", .y_label = "", .series = {{"a", {1, 2}, {1}}}}, {}),
+                         "line_chart: series 'a' has 2 xs and 1 ys: give one y for each x", std::invalid_argument);
+    CHECK_THROWS_AS(terminal::line_chart({.title = "", .x_label = "", .y_label = "", .series = {}}, {}), std::invalid_argument);
 }
 
 TEST_CASE("a sparkline goes from the lowest to the highest value and averages what does not fit") {

@@ -49,7 +49,7 @@ struct TiedTranslator {
     }
 };
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("gradients of the layers") {
     const auto apply = [](const auto& layer, Leaves x) { return layer(x[0]); };
@@ -136,7 +136,7 @@ void check_recurrent(const std::string& name) {
     });
 }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("gradients of Rnn, Gru and Lstm") {
     check_recurrent<RnnCell>("Rnn");
@@ -166,7 +166,7 @@ void check_score_attention(const std::string& name, const Attention& attention, 
     });
 }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("gradients of the four scores of attention") {
     check_score_attention("AdditiveAttention", AdditiveAttention(3, 2, 4, unused), AdditiveAttention(3, 3, 2, unused),

@@ -10,6 +10,9 @@
 using namespace lookback;
 using namespace lookback::gradients;
 
+// One case a line.
+// clang-format off
+
 TEST_CASE("gradients of the elementwise ops are their derivatives") {
     check_rows({
         {"a + b", {{2, 3}, {2, 3}}, [](Leaves x) { return x[0] + x[1]; }},

@@ -55,8 +55,7 @@ inline std::vector<std::vector<real>> gradients_of(const Row& row, Leaves leaves
     backward(sum(y * Tensor::normal(y.shape(), 1, random)));
     std::vector<std::vector<real>> all;
     for (const Tensor& leaf : leaves)
-        all.push_back(leaf.node->requires_grad ? std::vector<real>(leaf.grad(), leaf.grad() + leaf.size())
-                                               : std::vector<real>());
+        all.push_back(leaf.node->requires_grad ? std::vector<real>(leaf.grad(), leaf.grad() + leaf.size()) : std::vector<real>());
     return all;
 }
 
@@ -92,4 +91,4 @@ inline void check_rows(const std::vector<Row>& rows) {
     }
 }
 
-}  // namespace lookback::gradients
+}    // namespace lookback::gradients

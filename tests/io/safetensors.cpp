@@ -65,7 +65,7 @@ Linear numbered(int in, int out) {
     return Linear(in, out, random);
 }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("what is written is read again: names, types, shapes, numbers, metadata") {
     const Folder folder;

@@ -39,4 +39,4 @@ inline bool same(const std::vector<real>& a, const std::vector<real>& b) {
     return true;
 }
 
-}  // namespace lookback::test
+}    // namespace lookback::test

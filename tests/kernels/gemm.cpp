@@ -24,8 +24,8 @@ struct Form {
 };
 
 const Form forms[] = {{"nn", kernels::gemm_nn, kernels::reference::gemm_nn, false, false},
-                          {"nt", kernels::gemm_nt, kernels::reference::gemm_nt, false, true},
-                          {"tn", kernels::gemm_tn, kernels::reference::gemm_tn, true, false}};
+                      {"nt", kernels::gemm_nt, kernels::reference::gemm_nt, false, true},
+                      {"tn", kernels::gemm_tn, kernels::reference::gemm_tn, true, false}};
 
 // A product whose rows have `gap` more elements than their matrix is wide: those must stay as they were.
 struct Product {
@@ -33,10 +33,15 @@ struct Product {
     std::vector<real> A, B, C, start;    // a start for every other product
 
     Product(const Form& form, int rows, int columns, int depth, Numbers& numbers, int gap)
-        : M(rows), N(columns), K(depth), lda((form.A_transposed ? M : K) + numbers.below(gap + 1)),
-          ldb((form.B_transposed ? K : N) + numbers.below(gap + 1)), ldc(N + numbers.below(gap + 1)),
+        : M(rows),
+          N(columns),
+          K(depth),
+          lda((form.A_transposed ? M : K) + numbers.below(gap + 1)),
+          ldb((form.B_transposed ? K : N) + numbers.below(gap + 1)),
+          ldc(N + numbers.below(gap + 1)),
           A(numbers.array(std::size_t(lda) * (form.A_transposed ? K : M))),
-          B(numbers.array(std::size_t(ldb) * (form.B_transposed ? N : K))), C(numbers.array(std::size_t(ldc) * M)),
+          B(numbers.array(std::size_t(ldb) * (form.B_transposed ? N : K))),
+          C(numbers.array(std::size_t(ldc) * M)),
           start(numbers.below(2) == 0 ? numbers.array(N) : std::vector<real>()) {}
 
     const real* start_row() const { return start.empty() ? nullptr : start.data(); }
@@ -60,7 +65,7 @@ struct Product {
     }
 };
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("every gemm form has the bits of three plain loops, for every small shape") {
     Numbers numbers(1);
@@ -110,7 +115,7 @@ TEST_CASE("a NaN in a factor reaches the whole row or column of the product, eve
         Numbers numbers(4);
         Product product(form, 9, 21, 10, numbers, 0);
         std::fill(product.B.begin(), product.B.end(), real(0));
-        product.A[form.A_transposed ? 4 * product.lda + 5 : 5 * product.lda + 4] = nan;  // a(5,4)
+        product.A[form.A_transposed ? 4 * product.lda + 5 : 5 * product.lda + 4] = nan;    // a(5,4)
         const std::vector<real> c = product.by(form.fast);
         for (int i = 0; i < product.M; ++i)
             for (int j = 0; j < product.N; ++j) CHECK(std::isnan(c[i * product.ldc + j]) == (i == 5));

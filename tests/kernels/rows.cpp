@@ -41,7 +41,7 @@ void same_for_every_length(const std::string& name, int count, Call call) {
         }
 }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("sums take sixteen lanes and fold them in a fixed order") {
     Numbers numbers(8);
@@ -79,12 +79,12 @@ TEST_CASE("max finds a NaN wherever it stands, and is -infinity for nothing") {
 
 TEST_CASE("every row kernel has the bits of its reference loop") {
     using Arrays = std::vector<std::vector<real>>;
-#define AGAINST_REFERENCE(name, count, ...)                                    \
+#define AGAINST_REFERENCE(name, count, ...)                                       \
     same_for_every_length(#name, count, [](bool fast, std::size_t n, Arrays& x) { \
-        if (fast)                                                              \
-            kernels::name(__VA_ARGS__);                                        \
-        else                                                                   \
-            reference::name(__VA_ARGS__);                                      \
+        if (fast)                                                                 \
+            kernels::name(__VA_ARGS__);                                           \
+        else                                                                      \
+            reference::name(__VA_ARGS__);                                         \
     })
     AGAINST_REFERENCE(add, 3, n, x[0].data(), x[1].data(), x[2].data());
     AGAINST_REFERENCE(multiply, 3, n, x[0].data(), x[1].data(), x[2].data());
@@ -130,8 +130,7 @@ TEST_CASE("additive scores and their gradients have the bits of the reference lo
                 (plain ? reference::additive_score : kernels::additive_score)(S, A, q.data(), keys.data(), v.data(),
                                                                               t[plain].data(), score[plain].data());
                 (plain ? reference::additive_score_backward : kernels::additive_score_backward)(
-                    S, A, dscore.data(), t[plain].data(), v.data(), gq[plain].data(), gkeys[plain].data(),
-                    gv[plain].data());
+                    S, A, dscore.data(), t[plain].data(), v.data(), gq[plain].data(), gkeys[plain].data(), gv[plain].data());
             }
             INFO("S " << S << " A " << A);
             CHECK(test::same(t[0], t[1]));
@@ -140,8 +139,8 @@ TEST_CASE("additive scores and their gradients have the bits of the reference lo
             CHECK(test::same(gkeys[0], gkeys[1]));
             CHECK(test::same(gv[0], gv[1]));
 
-            std::vector<real> t_steps(all), score_steps(std::size_t(S), 0), dpre(all, 0), dt(all), gq_steps = dq,
-                                                                          gkeys_steps = dkeys, gv_steps = dv;
+            std::vector<real> t_steps(all), score_steps(std::size_t(S), 0), dpre(all, 0), dt(all),
+                gq_steps = dq, gkeys_steps = dkeys, gv_steps = dv;
             for (int s = 0; s < S; ++s) {
                 const std::size_t at = s * row;
                 kernels::add(row, q.data(), keys.data() + at, t_steps.data() + at);
@@ -171,5 +170,5 @@ TEST_CASE("Adam's first step moves each parameter by the learning rate against i
     real decayed[1] = {1}, none[1] = {}, m1[1] = {}, v1[1] = {};
     step.weight_decay = real(0.5);
     kernels::adam(1, decayed, none, m1, v1, step);
-    CHECK(decayed[0] == real(0.9375));  // 1 - 0.125 * 0.5, whatever the gradient
+    CHECK(decayed[0] == real(0.9375));    // 1 - 0.125 * 0.5, whatever the gradient
 }

@@ -36,8 +36,7 @@ const Function functions[] = {
 // Every 4999th of the 2^32 floats: all sizes, signs, subnormal numbers, infinities and NaNs.
 std::vector<real> floats_of_all_sizes() {
     std::vector<real> x;
-    for (std::uint64_t bits = 0; bits < (1ull << 32); bits += 4999)
-        x.push_back(real(std::bit_cast<float>(std::uint32_t(bits))));
+    for (std::uint64_t bits = 0; bits < (1ull << 32); bits += 4999) x.push_back(real(std::bit_cast<float>(std::uint32_t(bits))));
     return x;
 }
 
@@ -48,7 +47,7 @@ long double units_in_last_place(real y, long double exact) {
     return fabsl(y - exact) / ldexpl(1, exponent - (Limits::digits - 1));
 }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("exp, log, tanh, sigmoid and erf are within 2 units in the last place") {
     // double: about 1e-15 of the value, and the smallest numbers, which lose digits, are left out

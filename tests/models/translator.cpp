@@ -38,7 +38,7 @@ Values row_gradient(const Tensor& table, int row) {
     return Values(all.begin() + row * width, all.begin() + (row + 1) * width);
 }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE_TEMPLATE("decoding step by step equals the full forward pass, to the bit", Model, FixedVector, AttentionTranslator,
                    TransformerTranslator) {

@@ -56,7 +56,7 @@ void check_padding(const Attention& attention) {
     CHECK(std::ranges::count(dx, real(0)) == 8);
 }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("Luong's dot score is q . m") { check_scores(attend(DotAttention(), query, memory, no_padding), {1, 0, 1, 0, 2, 2}); }
 

@@ -42,7 +42,7 @@ bool within_bound(const Tensor& x, double bound) {
 
 bool all_are(const Tensor& x, real value) { return x.values() == Values(x.size(), value); }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("parameters have the names, shapes and order of torch.nn's state_dict") {
     Random random(1);

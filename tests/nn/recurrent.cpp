@@ -16,7 +16,7 @@ Tensor reversed(const Tensor& x) {
     return stack(steps, 1);
 }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE_TEMPLATE("a sequence is its cell, applied step by step", CellType, RnnCell, GruCell, LstmCell) {
     Random random(1);

@@ -17,7 +17,7 @@ TransformerOptions options(bool norm_first) {
 
 Tensor row_of(const Tensor& x, int b) { return slice(x, 0, b, b + 1); }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("sinusoidal positions are those of the paper, for an odd width too") {
     for (const int size : {6, 5, 1}) {

@@ -10,9 +10,7 @@ using namespace lookback::expect;
 namespace {
 
 // (B, T, C) -> (B, heads, T, K)
-Tensor split_heads(const Tensor& x, int heads) {
-    return transpose(reshape(x, {x.size(0), x.size(1), heads, -1}), 1, 2);
-}
+Tensor split_heads(const Tensor& x, int heads) { return transpose(reshape(x, {x.size(0), x.size(1), heads, -1}), 1, 2); }
 
 Tensor composed_weights(const Tensor& q, const Tensor& k, int heads, const Tensor& mask) {
     const double scale = 1 / std::sqrt(static_cast<real>(q.size(2) / heads));
@@ -32,7 +30,7 @@ Tensor causal_mask(int T, int S) {
     return mask;
 }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("additive scores by hand") {
     const Tensor query({1, 1, 2}, {0.5, 0}), key({1, 2, 2}, {0, 0, -0.5, 1}), v({2}, {2, 10});
@@ -78,8 +76,8 @@ TEST_CASE("attention equals its composition from reshape, transpose, matmul and 
     const Tensor padding({2, 1, 1, 7}, {1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1}), none({2, 1, 1, 1}, {0, 1});
     const Tensor q = random_tensor({2, 5, 8}), k = random_tensor({2, 7, 8}, 3), v = random_tensor({2, 7, 8}, 4);
     for (const Tensor& mask : {padding, none, some}) {
-        check_same([&] { return attention_weights(q, k, 2, mask); }, [&] { return composed_weights(q, k, 2, mask); }, {q, k},
-                   0, 0);
+        check_same([&] { return attention_weights(q, k, 2, mask); }, [&] { return composed_weights(q, k, 2, mask); }, {q, k}, 0,
+                   0);
         check_same([&] { return attention_weights(q, k, 2, mask, true); },
                    [&] { return composed_weights(q, k, 2, mask * causal_mask(5, 7)); }, {q, k}, 0, 0);
     }
@@ -184,21 +182,24 @@ TEST_CASE("attention refuses sizes that do not fit, with the shapes and the line
     const std::string weights = "; expected (B, T, C), (B, S, C)";
     check_rejected("attention_weights: the sizes do not fit: q (2, 3, 4), k (2, 5, 6)" + weights,
                    [&] { attention_weights(q, wide, 2); });
-    check_rejected("attention_weights: the sizes do not fit: q (4), k (2, 5, 4)" + weights,
-                   [&] { attention_weights(v, k, 2); });
+    check_rejected("attention_weights: the sizes do not fit: q (4), k (2, 5, 4)" + weights, [&] { attention_weights(v, k, 2); });
     check_rejected("attention_weights: a width of 4 cannot be cut into 3 heads", [&] { attention_weights(q, k, 3); });
     check_rejected("attention_weights: a width of 4 cannot be cut into 0 heads", [&] { attention_weights(q, k, 0); });
     check_rejected("attention_weights: causal, but there are more queries (5) than keys (3)",
                    [&] { attention_weights(k, q, 2, {}, true); });
-    check_rejected("attention_weights: a mask of (2, 5) does not broadcast to (B, heads, T, S) = (2, 2, 3, 5)",
-                   [&] { attention_weights(q, k, 2, Tensor({2, 5})); });
+    check_rejected("attention_weights: a mask of (2, 5) does not broadcast to (B, heads, T, S) = (2, 2, 3, 5)", [&] {
+        attention_weights(q, k, 2, Tensor({2, 5}));
+    });
     const std::string context = "; expected (B, heads, T, S), (B, S, C)";
     check_rejected("attention_context: the sizes do not fit: weights (2, 3, 4), v (2, 5, 4)" + context,
                    [&] { attention_context(q, k); });
-    check_rejected("attention_context: the sizes do not fit: weights (2, 2, 3, 4), v (2, 5, 4)" + context,
-                   [&] { attention_context(Tensor({2, 2, 3, 4}), k); });
-    check_rejected("attention_context: the sizes do not fit: weights (2, 3, 3, 5), v (2, 5, 4)" + context,
-                   [&] { attention_context(Tensor({2, 3, 3, 5}), k); });
-    check_rejected("attention_context: the sizes do not fit: weights (2, 0, 3, 5), v (2, 5, 4)" + context,
-                   [&] { attention_context(Tensor({2, 0, 3, 5}), k); });
+    check_rejected("attention_context: the sizes do not fit: weights (2, 2, 3, 4), v (2, 5, 4)" + context, [&] {
+        attention_context(Tensor({2, 2, 3, 4}), k);
+    });
+    check_rejected("attention_context: the sizes do not fit: weights (2, 3, 3, 5), v (2, 5, 4)" + context, [&] {
+        attention_context(Tensor({2, 3, 3, 5}), k);
+    });
+    check_rejected("attention_context: the sizes do not fit: weights (2, 0, 3, 5), v (2, 5, 4)" + context, [&] {
+        attention_context(Tensor({2, 0, 3, 5}), k);
+    });
 }

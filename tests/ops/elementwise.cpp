@@ -98,8 +98,8 @@ TEST_CASE("far out, the squashing functions saturate and stay finite") {
 TEST_CASE("sigmoid and gelu are what their definitions say") {
     const Tensor x = random_tensor({3, 5});
     check_same([&] { return sigmoid(x); }, [&] { return 1 / (1 + exp(-x)); }, {x}, 1e-6, 1e-6);
-    check_same([&] { return gelu(x, Gelu::tanh); },
-               [&] { return x * (1 + tanh(0.7978845608 * (x + 0.044715 * x * x * x))) / 2; }, {x}, 1e-6, 1e-6);
+    check_same([&] { return gelu(x, Gelu::tanh); }, [&] { return x * (1 + tanh(0.7978845608 * (x + 0.044715 * x * x * x))) / 2; },
+               {x}, 1e-6, 1e-6);
 }
 
 TEST_CASE("shapes that do not broadcast are refused with both shapes and the line") {
@@ -107,13 +107,11 @@ TEST_CASE("shapes that do not broadcast are refused with both shapes and the lin
     const std::string rest = ": shapes do not broadcast: (2, 3) and (2); sizes must be equal or 1, counted from the last";
     check_rejected("add" + rest, [&] { a + b; });
     check_rejected("subtract" + rest, [&] { a - b; });
-    check_rejected("multiply" + rest, [&] { a * b; });
+    check_rejected("multiply" + rest, [&] { a* b; });
     check_rejected("divide" + rest, [&] { a / b; });
     check_rejected("expand: (2, 3) cannot be repeated into (2, 4)", [&] { expand(a, {2, 4}); });
     check_rejected("expand: (2, 3) cannot be repeated into (3)", [&] { expand(a, {3}); });
     check_rejected("expand: (2) cannot be repeated into (3, 1)", [&] { expand(b, {3, 1}); });
 }
 
-TEST_CASE("expand refuses a negative size") {
-    CHECK_THROWS_AS(expand(Tensor({1}), {-1}), std::invalid_argument);
-}
+TEST_CASE("expand refuses a negative size") { CHECK_THROWS_AS(expand(Tensor({1}), {-1}), std::invalid_argument); }

@@ -156,10 +156,13 @@ TEST_CASE("lookups refuse what does not fit, with the numbers and the line") {
     Random random(1);
     check_rejected("dropout: p must be in [0, 1), not 1", [&] { dropout(vector, 1, {&random}); });
     check_rejected("dropout: p must be in [0, 1), not -0.5", [&] { dropout(vector, -0.5, {&random}); });
-    check_rejected("cross_entropy: logits of (2, 4) need one target a row, not targets of (3)",
-                   [&] { cross_entropy(logits, {{3}, {0, 1, 2}}); });
-    check_rejected("cross_entropy: target 4 at position 1 is not one of 4 classes",
-                   [&] { cross_entropy(logits, {{2}, {0, 4}}); });
-    check_rejected("cross_entropy: target -1 at position 0 is not one of 4 classes",
-                   [&] { cross_entropy(logits, {{2}, {-1, 0}}); });
+    check_rejected("cross_entropy: logits of (2, 4) need one target a row, not targets of (3)", [&] {
+        cross_entropy(logits, {{3}, {0, 1, 2}});
+    });
+    check_rejected("cross_entropy: target 4 at position 1 is not one of 4 classes", [&] {
+        cross_entropy(logits, {{2}, {0, 4}});
+    });
+    check_rejected("cross_entropy: target -1 at position 0 is not one of 4 classes", [&] {
+        cross_entropy(logits, {{2}, {-1, 0}});
+    });
 }

@@ -44,8 +44,8 @@ TEST_CASE("a shared right side is the same matrix for every product of the batch
 TEST_CASE("linear is matmul with the transposed weight, to the bit, plus the bias") {
     const Tensor x = random_tensor({2, 7, 5}), weight = random_tensor({4, 5}, 3), bias = random_tensor({4}, 4);
     check_same([&] { return linear(x, weight); }, [&] { return matmul(x, transpose(weight)); }, {x, weight}, 0, 0);
-    check_same([&] { return linear(x, weight, bias); }, [&] { return matmul(x, transpose(weight)) + bias; },
-               {x, weight, bias}, 1e-6, 1e-6);
+    check_same([&] { return linear(x, weight, bias); }, [&] { return matmul(x, transpose(weight)) + bias; }, {x, weight, bias},
+               1e-6, 1e-6);
 }
 
 TEST_CASE("linear by hand") {

@@ -27,7 +27,7 @@ Tensor composed_lstm(const Tensor& p, const Tensor& h, const Tensor& c, const Te
     return concat({o * tanh(c_next), c_next}, 1);
 }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("a GRU cell with all weights 0 keeps half of its state") {
     const Tensor h({1, 2}, {2, -4});
@@ -39,8 +39,8 @@ TEST_CASE("the gates of a GRU cell are r, z, n") {
     const auto step = [&](real r, real z, real n) {
         return gru_cell(Tensor({1, 3}, {r, z, n}), h, weight, Tensor({3}, {0, 0, 1})).item();
     };
-    CHECK(step(0, 100, 0) == 0.5);                                              // z = 1: the state stays
-    CHECK(step(-100, -100, 0.3f) == doctest::Approx(std::tanh(0.3)));           // r = 0: the past is not asked
+    CHECK(step(0, 100, 0) == 0.5);                                       // z = 1: the state stays
+    CHECK(step(-100, -100, 0.3f) == doctest::Approx(std::tanh(0.3)));    // r = 0: the past is not asked
     CHECK(step(100, -100, 0.3f) == doctest::Approx(std::tanh(0.3 + 2 * 0.5 + 1)));
 }
 
@@ -73,7 +73,8 @@ TEST_CASE("a GRU sequence equals its cells one by one, its value to the bit") {
                     }
                     return stack(y, 1);
                 };
-                check_same([&] { return gru_sequence(p, h, weight, bias, lengths, reverse); }, cells, {p, h, weight, bias}, 0, 2e-6);
+                check_same([&] { return gru_sequence(p, h, weight, bias, lengths, reverse); }, cells, {p, h, weight, bias}, 0,
+                           2e-6);
             }
 }
 
@@ -81,9 +82,10 @@ TEST_CASE("a GRU sequence refuses lengths that do not fit, with the line") {
     const Tensor p({2, 4, 9}), h({2, 3}), weight({9, 3}), bias({9});
     check_rejected("gru_sequence: 1 lengths for 2 rows", [&] { gru_sequence(p, h, weight, bias, {4}); });
     check_rejected("gru_sequence: a length of 5 is not in 1 .. 4", [&] { gru_sequence(p, h, weight, bias, {4, 5}); });
-    check_rejected("gru_sequence: the sizes do not fit: projected (2, 3), h (2, 3), weight_hh (9, 3), bias_hh (9); expected "
-                   "(B, T, 3H), (B, H), (3H, H), (3H)",
-                   [&] { gru_sequence(h, h, weight, bias); });
+    check_rejected(
+        "gru_sequence: the sizes do not fit: projected (2, 3), h (2, 3), weight_hh (9, 3), bias_hh (9); expected "
+        "(B, T, 3H), (B, H), (3H, H), (3H)",
+        [&] { gru_sequence(h, h, weight, bias); });
 }
 
 TEST_CASE("an LSTM cell with all weights 0 halves its cell state") {
@@ -96,7 +98,8 @@ TEST_CASE("an LSTM cell with all weights 0 halves its cell state") {
 
 TEST_CASE("the gates of an LSTM cell are i, f, g, o, and it returns h' before c'") {
     const auto step = [](real i, real f, real g, real o) {
-        return lstm_cell(Tensor({1, 4}, {i, f, g, o}), Tensor({1, 1}), Tensor({1, 1}, {0.5}), Tensor({4, 1}), Tensor({4})).values();
+        return lstm_cell(Tensor({1, 4}, {i, f, g, o}), Tensor({1, 1}), Tensor({1, 1}, {0.5}), Tensor({4, 1}), Tensor({4}))
+            .values();
     };
     CHECK(step(-100, 100, 3, 100)[1] == 0.5);                                   // i = 0, f = 1: it remembers
     CHECK(step(100, -100, 0.3f, 100)[1] == doctest::Approx(std::tanh(0.3)));    // i = 1, f = 0: it takes g alone

@@ -14,7 +14,7 @@ Tensor counted(Shape shape) {
     return x;
 }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("reshape keeps the elements and their order, and works out a size of -1") {
     const Tensor x = counted({2, 6});
@@ -72,8 +72,14 @@ TEST_CASE("concat joins along a dimension that is there, stack along a new one")
 
 TEST_CASE("stack is concat of parts with one dimension more, to the bit") {
     const Tensor a = random_tensor({2, 3}), b = random_tensor({2, 3}, 3);
-    check_same([&] { return stack({a, b}, 1); },
-               [&] { return concat({reshape(a, {2, 1, 3}), reshape(b, {2, 1, 3})}, 1); }, {a, b}, 0, 0);
+    check_same(
+        [&] {
+            return stack({a, b}, 1);
+        },
+        [&] {
+            return concat({reshape(a, {2, 1, 3}), reshape(b, {2, 1, 3})}, 1);
+        },
+        {a, b}, 0, 0);
 }
 
 TEST_CASE("slices of a concat are its parts, and so are their gradients") {
@@ -83,7 +89,8 @@ TEST_CASE("slices of a concat are its parts, and so are their gradients") {
 }
 
 TEST_CASE("select_rows takes each row from one of two tensors, and gives the gradient to that one alone") {
-    Tensor yes = Tensor({3, 2}, {1, 2, 3, 4, 5, 6}).requires_grad(), no = Tensor({3, 2}, {-1, -2, not_a_number, -4, -5, -6}).requires_grad();
+    Tensor yes = Tensor({3, 2}, {1, 2, 3, 4, 5, 6}).requires_grad(),
+           no = Tensor({3, 2}, {-1, -2, not_a_number, -4, -5, -6}).requires_grad();
     const Tensor y = select_rows({false, true, false}, yes, no);
     CHECK(y.values() == Values{-1, -2, 3, 4, -5, -6});
     backward(sum(y * Tensor({3, 2}, {1, 2, 3, 4, 5, 6})));

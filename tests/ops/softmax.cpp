@@ -16,8 +16,7 @@ TEST_CASE("softmax is e^x over its sum, along every dimension") {
     for (const int dim : {0, 1, 2}) {
         Shape kept = x.shape();
         kept[dim] = 1;
-        check_same([&] { return softmax(x, dim); },
-                   [&] { return exp(x) / reshape(sum(exp(x), dim), kept); }, {x}, 1e-6, 1e-6);
+        check_same([&] { return softmax(x, dim); }, [&] { return exp(x) / reshape(sum(exp(x), dim), kept); }, {x}, 1e-6, 1e-6);
         check_same([&] { return log_softmax(x, dim); }, [&] { return log(softmax(x, dim)); }, {x}, 1e-6, 1e-6);
     }
 }

@@ -51,7 +51,7 @@ struct Weight {
     void parameters(const Visit& visit) { visit("w", w); }
 };
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("1, 2, 3 and 4 threads give equal bits") {
     for (const int shard_count : {1, 2, 4}) {

@@ -17,7 +17,7 @@ Tensor parameter(Values values, Values gradient_values) {
 
 void set_gradient(const Tensor& w, Values values) { std::ranges::copy(values, w.grad()); }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("SGD by hand") {
     const Tensor w = parameter({1, -2}, {0.5, 0.25});

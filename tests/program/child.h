@@ -9,7 +9,7 @@
 
 // How a process ended and what it wrote.
 struct Outcome {
-    int status = -1;  // the exit status; minus the signal that ended it
+    int status = -1;    // the exit status; minus the signal that ended it
     std::string out, error;
 };
 

@@ -15,8 +15,7 @@ namespace {
 
 // A folder of the test's own, removed at the end.
 struct Folder {
-    std::filesystem::path path =
-        std::filesystem::temp_directory_path() / fmt::format("lookback-file-test-{}", getpid());
+    std::filesystem::path path = std::filesystem::temp_directory_path() / fmt::format("lookback-file-test-{}", getpid());
     Folder() { std::filesystem::create_directory(path); }
     ~Folder() { std::filesystem::remove_all(path); }
     std::ptrdiff_t files() const { return std::distance(std::filesystem::directory_iterator(path), {}); }
@@ -32,7 +31,7 @@ std::string error_of(Action action) {
     return "";
 }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("what is written is read again, byte by byte, and replaces what was there") {
     const Folder folder;
@@ -50,7 +49,7 @@ TEST_CASE("a full disk leaves the old file as it was and nothing else behind") {
     const std::filesystem::path path = folder.path / "model";
     write_file(path, "old");
     const Outcome outcome = run_in_child([&] {
-        signal(SIGXFSZ, SIG_IGN);  // so that the write fails, as on a full disk
+        signal(SIGXFSZ, SIG_IGN);    // so that the write fails, as on a full disk
         const rlimit limit{1000, 1000};
         setrlimit(RLIMIT_FSIZE, &limit);
         return error_of([&] { write_file(path, std::string(5000, 'x')); }) ==

@@ -31,7 +31,7 @@ std::string error_of(const std::vector<std::string>& arguments) {
     return "";
 }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("without arguments every option has the default that the program declared") {
     const Options options = read_options(info, {});
@@ -50,8 +50,8 @@ TEST_CASE("without arguments every option has the default that the program decla
 }
 
 TEST_CASE("a value may follow its option or an equals sign, and the last one counts") {
-    const Options options = read_options(info, {"--seed", "7", "--seed=18446744073", "--steps=3", "--hidden", "64",
-                                                "--reversed", "--sentence=a=b", "--dropout", "1", "--threads", "2"});
+    const Options options = read_options(info, {"--seed", "7", "--seed=18446744073", "--steps=3", "--hidden", "64", "--reversed",
+                                                "--sentence=a=b", "--dropout", "1", "--threads", "2"});
     CHECK(options.seed == 18446744073);
     CHECK(options.steps == 3);
     CHECK(options.integer("hidden") == 64);
@@ -88,8 +88,7 @@ TEST_CASE("each wrong option gives one line that names it, its value and what to
         {{"--steps", "-1"}, "--steps -1: must be a whole number from 1 to 1000000000"},
         {{"--steps", "0"}, "--steps 0: must be a whole number from 1 to 1000000000"},
         {{"--steps=1e3"}, "--steps 1e3: must be a whole number from 1 to 1000000000"},
-        {{"--steps", "99999999999999999999"},
-         "--steps 99999999999999999999: must be a whole number from 1 to 1000000000"},
+        {{"--steps", "99999999999999999999"}, "--steps 99999999999999999999: must be a whole number from 1 to 1000000000"},
         {{"--threads", "0"}, "--threads 0: must be a whole number from 1 to 256"},
         {{"--threads", "2 "}, "--threads 2 : must be a whole number from 1 to 256"},
         {{"--seed", "-1"}, "--seed -1: must be a whole number from 0 to 9223372036854775807"},
@@ -119,10 +118,9 @@ TEST_CASE("asking for an option that the program did not declare is a mistake of
 TEST_CASE("the help names the question and each option with its default") {
     const std::string text = help_text(info);
     CHECK(text.starts_with("99_example: What is read?\n\nusage: 99_example [options]\n\n"));
-    for (const char* line :
-         {"  --seed N        where the random numbers begin (1)\n", "  --steps N       training steps (600)\n",
-          "  --quick         a short run: 20 steps\n", "  --hidden N      size of the state (128)\n",
-          "  --reversed      read the source backwards\n", "  --help          this text\n"}) {
+    for (const char* line : {"  --seed N        where the random numbers begin (1)\n", "  --steps N       training steps (600)\n",
+                             "  --quick         a short run: 20 steps\n", "  --hidden N      size of the state (128)\n",
+                             "  --reversed      read the source backwards\n", "  --help          this text\n"}) {
         CHECK(text.find(line) != std::string::npos);
     }
 }

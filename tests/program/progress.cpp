@@ -46,12 +46,11 @@ void train(int steps) {
     }
 }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("the progress line shows label, bar, steps, loss, speed and the time left") {
     const ProgressState state{"attention", 300, 600, 0.41234, 18'200, 72.4};
-    CHECK(progress_line(state, 80) ==
-          "attention  ███████████░░░░░░░░░░░  300/600  loss 0.412   18k tokens/s  1:12 left");
+    CHECK(progress_line(state, 80) == "attention  ███████████░░░░░░░░░░░  300/600  loss 0.412   18k tokens/s  1:12 left");
     CHECK(progress_line(state, 60) == "attention  300/600  loss 0.412   18k tokens/s  1:12 left");
     CHECK(progress_line(state, 20) == "attention  300/600 …");
     CHECK(progress_line({"valid", 2, 12, {}, 0, 3723}, 40) == "valid  ██░░░░░░░░░░   2/12  1:02:03 left");
@@ -84,7 +83,7 @@ TEST_CASE("on a terminal the line is redrawn at most ten times a second, within 
     const std::string written = on_a_terminal(40, [] { train(60); });
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     REQUIRE(written.ends_with("\r\x1b[K"));
-    int drawn = -1;  // the last redraw is the erasure
+    int drawn = -1;    // the last redraw is the erasure
     std::size_t at = 0;
     for (std::size_t end; (end = written.find("\x1b[K", at)) != std::string::npos; at = end + 3, ++drawn) {
         CHECK(text_width(written.substr(at + 1, end - at - 1)) < 40);

@@ -32,7 +32,7 @@ int hello(const Options& options) {
     return 0;
 }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("a program's result is the exit status and its output goes to stdout") {
     const Outcome outcome = run({"--seed", "3"}, hello);
@@ -49,16 +49,15 @@ TEST_CASE("--help prints the question and the options, and runs nothing") {
     CHECK(outcome.error == "");
 }
 
-TEST_CASE(
-    "a wrong option, a missing data folder and an output folder that cannot be made end with one line and status 2") {
+TEST_CASE("a wrong option, a missing data folder and an output folder that cannot be made end with one line and status 2") {
     const std::string file = std::filesystem::temp_directory_path() / fmt::format("lookback-plain-file-{}", getpid());
     std::fclose(std::fopen(file.c_str(), "w"));
     for (const auto& [argument, message] : std::vector<std::pair<std::string, std::string>>{
              {"--steps=-1", "example: --steps -1: must be a whole number from 1 to 1000000000\n"},
              {"--data=/no/such",
               "example: --data /no/such: no such folder: name a folder with train.tsv, valid.tsv and test*.tsv\n"},
-             {"--data=" + file, "example: --data " + file +
-                                    ": this is no folder: name a folder with train.tsv, valid.tsv and test*.tsv\n"},
+             {"--data=" + file,
+              "example: --data " + file + ": this is no folder: name a folder with train.tsv, valid.tsv and test*.tsv\n"},
              {"--out=" + file + "/x", "example: cannot make the folder " + file + "/x: Not a directory\n"}}) {
         const Outcome outcome = run({argument}, hello);
         CHECK(outcome.status == 2);

@@ -21,7 +21,7 @@ namespace {
 
 Values gradient(const Tensor& x) { return Values(x.grad(), x.grad() + x.size()); }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("gradients of leaves add up until zero_grad, and keep their address") {
     Tensor x = Tensor({2}, {3, 4}).requires_grad();
@@ -79,8 +79,9 @@ TEST_CASE("a backward that releases the graph gives the same gradients, and the 
     CHECK(kept.values() == Values{90, 272});    // what somebody holds stays
     CHECK(graph_of(loss).size() == 1);
     CHECK_THROWS_WITH_AS(backward(loss), doctest::Contains("was released by an earlier backward"), std::invalid_argument);
-    CHECK_THROWS_WITH_AS(backward(sum(kept * x)), doctest::Contains("was released by an earlier backward"), std::invalid_argument);
-    CHECK(gradient(x) == expected);             // and the refusal has changed nothing
+    CHECK_THROWS_WITH_AS(backward(sum(kept * x)), doctest::Contains("was released by an earlier backward"),
+                         std::invalid_argument);
+    CHECK(gradient(x) == expected);    // and the refusal has changed nothing
 }
 
 TEST_CASE("two losses that share a part of their graph give the sum of their gradients") {
@@ -242,7 +243,7 @@ struct WrongSquare final : Node {
     }
 };
 
-}  // namespace lookback::op
+}    // namespace lookback::op
 
 TEST_CASE("check_gradient finds a wrong backward pass and says where") {
     Tensor x = Tensor({2}, {0.5, 1}).requires_grad().named("x");

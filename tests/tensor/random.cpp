@@ -13,14 +13,14 @@ using namespace lookback;
 TEST_CASE("the generator is xoshiro256** seeded by splitmix64") {
     // Computed by an independent program in Python's integers; 0x99ec... is the published first number for seed 0.
     Random zero(0), one(1), many(1234567);
-    for (const std::uint64_t expected : std::vector<std::uint64_t>{0x99ec5f36cb75f2b4, 0xbf6e1f784956452a, 0x1a5f849d4933e6e0, 0x6aa594f1262d2d2c,
-                                         0xbba5ad4a1f842e59})
+    for (const std::uint64_t expected : std::vector<std::uint64_t>{0x99ec5f36cb75f2b4, 0xbf6e1f784956452a, 0x1a5f849d4933e6e0,
+                                                                   0x6aa594f1262d2d2c, 0xbba5ad4a1f842e59})
         CHECK(zero.next() == expected);
-    for (const std::uint64_t expected : std::vector<std::uint64_t>{0xb3f2af6d0fc710c5, 0x853b559647364cea, 0x92f89756082a4514, 0x642e1c7bc266a3a7,
-                                         0xb27a48e29a233673})
+    for (const std::uint64_t expected : std::vector<std::uint64_t>{0xb3f2af6d0fc710c5, 0x853b559647364cea, 0x92f89756082a4514,
+                                                                   0x642e1c7bc266a3a7, 0xb27a48e29a233673})
         CHECK(one.next() == expected);
-    for (const std::uint64_t expected : std::vector<std::uint64_t>{0x30a3a1c363600467, 0x19405f0f579929ca, 0x115beaac046ddbd9, 0xeb17caf48f27d7f6,
-                                         0xa0c94fe1cce9d136})
+    for (const std::uint64_t expected : std::vector<std::uint64_t>{0x30a3a1c363600467, 0x19405f0f579929ca, 0x115beaac046ddbd9,
+                                                                   0xeb17caf48f27d7f6, 0xa0c94fe1cce9d136})
         CHECK(many.next() == expected);
 }
 

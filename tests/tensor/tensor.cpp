@@ -63,8 +63,7 @@ TEST_CASE("copies of a tensor are handles on the same data") {
 }
 
 TEST_CASE("data begin at a cache line, so that every machine loads them alike") {
-    for (const int size : {1, 3, 17, 1000})
-        CHECK(reinterpret_cast<std::uintptr_t>(Tensor({size}).data()) % 64 == 0);
+    for (const int size : {1, 3, 17, 1000}) CHECK(reinterpret_cast<std::uintptr_t>(Tensor({size}).data()) % 64 == 0);
 }
 
 TEST_CASE("a tensor that was freed leaves nothing behind in a new one of the same size") {
@@ -80,7 +79,8 @@ TEST_CASE("random tensors keep to their bounds and their deviation") {
     Random random(1);
     const Tensor x = Tensor::uniform({100, 100}, -2, 3, random), y = Tensor::normal({100, 100}, 0.5, random);
     double low = 0, high = 0, mean = 0, squares = 0;
-    for (const real value : x.values()) low = std::min<double>(low, value), high = std::max<double>(high, value), mean += value / 1e4;
+    for (const real value : x.values())
+        low = std::min<double>(low, value), high = std::max<double>(high, value), mean += value / 1e4;
     for (const real value : y.values()) squares += value * value / 1e4;
     CHECK(low >= -2);
     CHECK(low < -1.99);

@@ -48,7 +48,7 @@ int total(const Numbers& numbers) {
     return sum;
 }
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("an example's source ends in </s> and its target has no specials") {
     const Vocabulary source = Vocabulary::of({{"a", "b"}}), target = Vocabulary::of({{"x"}});
@@ -74,10 +74,8 @@ TEST_CASE("a batch pads each row at its end, begins target_in with <s> and ends 
 }
 
 TEST_CASE("a batch of no rows, or of rows that are not there, is refused") {
-    CHECK_THROWS_WITH_AS(make_batch(three, Numbers{}), "make_batch: no rows: a batch has one or more",
-                         std::invalid_argument);
-    CHECK_THROWS_WITH_AS(make_batch(three, Numbers{3}), "make_batch: row 3 is not one of 3 examples",
-                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(make_batch(three, Numbers{}), "make_batch: no rows: a batch has one or more", std::invalid_argument);
+    CHECK_THROWS_WITH_AS(make_batch(three, Numbers{3}), "make_batch: row 3 is not one of 3 examples", std::invalid_argument);
     CHECK_THROWS_AS(make_batch(three, Numbers{-1}), std::invalid_argument);
 }
 
@@ -156,7 +154,7 @@ TEST_CASE("the order of the batches depends on the seed only") {
     };
     CHECK(first_batches(1) == first_batches(1));
     CHECK(first_batches(1) != first_batches(2));
-    CHECK(first_batches(1)[1] == Numbers{37, 34, 28, 33});  // on every machine
+    CHECK(first_batches(1)[1] == Numbers{37, 34, 28, 33});    // on every machine
 }
 
 TEST_CASE("a stream goes on from a copy, or from the epoch and position of another") {
@@ -186,9 +184,9 @@ TEST_CASE("batches of like length need much less padding than random ones") {
     };
     int ideal = 0;
     for (const Batch& batch : batches_in_order(examples, 10)) ideal += batch.source.shape[1];
-    CHECK(columns(40) == ideal);  // one pool of everything
+    CHECK(columns(40) == ideal);    // one pool of everything
     CHECK(columns(16) < ideal * 1.1);
-    CHECK(columns(1) > ideal * 1.4);  // no sorting at all
+    CHECK(columns(1) > ideal * 1.4);    // no sorting at all
 }
 
 TEST_CASE("a stream of nothing, or with sizes below 1, is refused") {

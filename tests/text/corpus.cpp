@@ -58,7 +58,7 @@ struct Folder {
     }
 };
 
-}  // namespace
+}    // namespace
 
 TEST_CASE("pairs are read with their tokens, in order") {
     const Folder folder;
@@ -71,8 +71,7 @@ TEST_CASE("pairs are read with their tokens, in order") {
 
 TEST_CASE("CRLF, a byte order mark, blank lines, further columns and a missing last line end are read as usual") {
     const Folder folder;
-    const std::string bytes =
-        "\xEF\xBB\xBFGo .\tVa !\tCC-BY 2.0 (someone)\r\n\r\n   \r\nHi\t  salut  l' \xC3\xA9t\xC3\xA9 ";
+    const std::string bytes = "\xEF\xBB\xBFGo .\tVa !\tCC-BY 2.0 (someone)\r\n\r\n   \r\nHi\t  salut  l' \xC3\xA9t\xC3\xA9 ";
     const std::vector<Pair> pairs = read_pairs(folder.write("x.tsv", bytes));
     REQUIRE(pairs.size() == 2);
     CHECK(pairs[0].source == Tokens{"Go", "."});
@@ -114,17 +113,16 @@ TEST_CASE("a file that cannot be read, or is empty, is named") {
     CHECK(folder.message_of([&] { read_pairs(folder.path / "pipe"); }) == "DIR/pipe" + not_a_file);
 }
 
-TEST_CASE(
-    "UTF-8 is checked strictly: overlong forms, surrogates, cut characters and what lies beyond U+10FFFF are refused") {
+TEST_CASE("UTF-8 is checked strictly: overlong forms, surrogates, cut characters and what lies beyond U+10FFFF are refused") {
     const Folder folder;
     for (const char* good : {"\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEE\x80\x80", "\xEF\xBF\xBF",
                              "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"}) {
         CAPTURE(good);
         CHECK(folder.pairs_message("a\t"s + good + "\n") == "no BadInput");
     }
-    for (const char* bad : {"\x80", "\xBF", "\xC0\x80", "\xC1\xBF", "\xC2", "\xC2x", "\xE0\x9F\xBF", "\xE2\x82",
-                            "\xE2\x82x", "\xED\xA0\x80", "\xED\xBF\xBF", "\xF0\x8F\xBF\xBF", "\xF0\x90\x80",
-                            "\xF0\x90\x80x", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFE", "\xFF"}) {
+    for (const char* bad : {"\x80", "\xBF", "\xC0\x80", "\xC1\xBF", "\xC2", "\xC2x", "\xE0\x9F\xBF", "\xE2\x82", "\xE2\x82x",
+                            "\xED\xA0\x80", "\xED\xBF\xBF", "\xF0\x8F\xBF\xBF", "\xF0\x90\x80", "\xF0\x90\x80x",
+                            "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFE", "\xFF"}) {
         CAPTURE(bad);
         const std::string message = folder.pairs_message("a\t"s + bad + "\n");
         CHECK(message.find("DIR/x.tsv:1: byte 3 of the line, 0x") == 0);
@@ -143,8 +141,7 @@ TEST_CASE("alignments are read in Pharaoh format, a blank line as a pair without
 
 TEST_CASE("a malformed link and a wrong number of lines are named") {
     const Folder folder;
-    for (const char* link :
-         {"0:1", "0-", "-1", "1", "-", "a-1", "1-b", "1-2-3", "1--2", "-1-2", "99999999999-0", "0-1x"}) {
+    for (const char* link : {"0:1", "0-", "-1", "1", "-", "a-1", "1-b", "1-2-3", "1--2", "-1-2", "99999999999-0", "0-1x"}) {
         CAPTURE(link);
         CHECK(folder.alignments_message("0-0\n0-0 "s + link + "\n", 2) ==
               "DIR/x.align:2: \""s + link + "\" is no link: write source-target, positions from 0, as in 0-0 1-2 2-1");
@@ -184,8 +181,7 @@ TEST_CASE("what is missing or wrong in a corpus is named") {
     CHECK(folder.message_of([&] { read_corpus(folder.path / "none"); }) == "DIR/none: no such folder" + way_out);
     CHECK(folder.corpus_message() == "DIR/train.tsv: no such file" + way_out);
     const std::filesystem::path file = folder.write("train.tsv", "a\tb\n");
-    CHECK(folder.message_of([&] { read_corpus(file); }) ==
-          "DIR/train.tsv: cannot read the folder: Not a directory" + way_out);
+    CHECK(folder.message_of([&] { read_corpus(file); }) == "DIR/train.tsv: cannot read the folder: Not a directory" + way_out);
     CHECK(folder.corpus_message() == "DIR/valid.tsv: no such file" + way_out);
     folder.write("valid.tsv", "a\tb\n");
     CHECK(folder.corpus_message() == "DIR: no test*.tsv in it" + way_out);

@@ -59,8 +59,7 @@ TEST_CASE("text cannot forge a reserved id") {
 
 TEST_CASE("an id that no token has is refused") {
     const Vocabulary vocabulary;
-    CHECK_THROWS_WITH_AS(vocabulary.token(4), "vocabulary: no token has the id 4: ids are 0 .. 3",
-                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(vocabulary.token(4), "vocabulary: no token has the id 4: ids are 0 .. 3", std::invalid_argument);
     CHECK_THROWS_AS(vocabulary.token(-1), std::invalid_argument);
     CHECK_THROWS_AS(vocabulary.decode(Numbers{7}), std::invalid_argument);
 }

@@ -56,4 +56,4 @@ std::vector<AttentionWeights> look_back(const Model& model, const std::vector<Ex
     return maps;
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -47,4 +47,4 @@ std::vector<Translation> greedy(const Model& model, const Ids& source, const std
     return translations;
 }
 
-}  // namespace lookback
+}    // namespace lookback

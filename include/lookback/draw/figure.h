@@ -17,18 +17,18 @@ struct Series {
 
 struct LineChart {
     std::string title, x_label, y_label;
-    std::vector<Series> series;   // at most 6: there are no more marks and colours that all can tell apart
-    double y_min = 0, y_max = 0;  // equal: taken from the data
-    bool log_y = false;           // for loss curves; leaves out the points that are not positive
+    std::vector<Series> series;     // at most 6: there are no more marks and colours that all can tell apart
+    double y_min = 0, y_max = 0;    // equal: taken from the data
+    bool log_y = false;             // for loss curves; leaves out the points that are not positive
 };
 
 // Where a decoder looked: row t holds the weights, 0 to 1, of the source tokens when target token t was written.
 struct AttentionMap {
     std::string title;
-    std::vector<std::string> rows;          // target tokens
-    std::vector<std::string> columns;       // source tokens
-    std::vector<double> weights;            // (rows, columns), row after row
-    std::vector<std::pair<int, int>> gold;  // cells (row, column) of the true alignment; may be empty
+    std::vector<std::string> rows;            // target tokens
+    std::vector<std::string> columns;         // source tokens
+    std::vector<double> weights;              // (rows, columns), row after row
+    std::vector<std::pair<int, int>> gold;    // cells (row, column) of the true alignment; may be empty
 };
 
 // Throw std::invalid_argument when the sizes do not fit: `attention_map: 3 rows x 4 columns want 12 weights, got 10`.
@@ -41,4 +41,4 @@ int text_width(std::string_view text);
 // The text at no more than `width` code points; what is too long is cut and ends in an ellipsis.
 std::string cut_text(std::string_view text, int width);
 
-}  // namespace lookback
+}    // namespace lookback

@@ -23,4 +23,4 @@ std::string attention_map(const AttentionMap& map);
 // title; the tokens are named at the left and at the bottom only. Maps that differ in size are a std::invalid_argument.
 std::string small_multiples(const std::string& title, const std::vector<AttentionMap>& maps, int across);
 
-}  // namespace lookback::svg
+}    // namespace lookback::svg

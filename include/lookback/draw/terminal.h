@@ -11,9 +11,9 @@ namespace lookback::terminal {
 
 // What a stream can show. The one place that asks the environment.
 struct Style {
-    bool screen = false;  // it can redraw a line: it is no pipe and no file, and TERM is neither unset nor "dumb"
-    bool colour = false;  // a screen, and NO_COLOR is not set (https://no-color.org)
-    int width = 80;       // of a screen: COLUMNS, else what the terminal says; a file has 80 columns everywhere
+    bool screen = false;    // it can redraw a line: it is no pipe and no file, and TERM is neither unset nor "dumb"
+    bool colour = false;    // a screen, and NO_COLOR is not set (https://no-color.org)
+    int width = 80;         // of a screen: COLUMNS, else what the terminal says; a file has 80 columns everywhere
 };
 
 Style style_of(std::FILE* stream);
@@ -34,4 +34,4 @@ std::string attention_map(const AttentionMap& map, const Style& style);
 // averaged in groups; a NaN shows as `?`.
 std::string sparkline(std::span<const double> values, int width = 40);
 
-}  // namespace lookback::terminal
+}    // namespace lookback::terminal

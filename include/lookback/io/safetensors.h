@@ -67,4 +67,4 @@ void load(Model& model, const std::filesystem::path& path) {
     load_tensors(named_parameters(model), path);
 }
 
-}  // namespace lookback
+}    // namespace lookback

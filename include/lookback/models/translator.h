@@ -23,8 +23,8 @@ struct FixedVector {
     Linear out;                                      // H -> V
 
     struct State {
-        Tensor h;                                    // (B, H)
-        Tensor from_sentence;                        // (B, 3H): what the sentence adds to the decoder's gates at every step
+        Tensor h;                // (B, H)
+        Tensor from_sentence;    // (B, 3H): what the sentence adds to the decoder's gates at every step
     };
 
     FixedVector() = default;
@@ -46,9 +46,9 @@ struct AttentionTranslator {
     Linear out;                                      // H + H + E -> V
 
     struct State {
-        Tensor h;                                    // (B, H)
-        Tensor memory, prepared, key_padding;        // (B, S, H), (B, S, A), (B, S)
-        Tensor weights;                              // (B, S): where the last step looked
+        Tensor h;                                // (B, H)
+        Tensor memory, prepared, key_padding;    // (B, S, H), (B, S, A), (B, S)
+        Tensor weights;                          // (B, S): where the last step looked
     };
 
     AttentionTranslator() = default;
@@ -56,7 +56,7 @@ struct AttentionTranslator {
                         int attention_size = 64);
     // weights, if given, receives (B, T, S): where each target token looked.
     Tensor operator()(const Batch& batch, Tensor* weights = nullptr) const;
-    Tensor look(const Batch& batch) const;           // these weights alone
+    Tensor look(const Batch& batch) const;    // these weights alone
     State start(const Ids& source, const std::vector<int>& lengths) const;
     Tensor step(const std::vector<int>& tokens, State& state) const;
     void parameters(const Visit& visit);
@@ -69,22 +69,22 @@ struct AttentionTranslator {
 struct TransformerTranslator {
     Embedding source_embedding, target_embedding;    // (V, C) each, multiplied by sqrt(C) (section 3.4)
     Transformer transformer;
-    Linear out;                                      // C -> V
-    Tensor positions;                                // (longest, C), not learned
+    Linear out;          // C -> V
+    Tensor positions;    // (longest, C), not learned
     TransformerOptions options;
 
     struct State {
-        Tensor key_padding;                                     // (B, S)
-        std::vector<TransformerDecoderLayer::Cache> caches;     // one a layer
-        int length = 0;                                         // tokens said so far
-        Tensor weights;                                         // (B, S): the last layer's look at the source, mean over its heads
+        Tensor key_padding;                                    // (B, S)
+        std::vector<TransformerDecoderLayer::Cache> caches;    // one a layer
+        int length = 0;                                        // tokens said so far
+        Tensor weights;                                        // (B, S): the last layer's look at the source, mean over its heads
     };
 
     TransformerTranslator() = default;
     TransformerTranslator(int source_vocabulary, int target_vocabulary, Random& random, const TransformerOptions& options = {});
     // weights, if given, receives one (B, heads, T, S) a layer: where each target token looked in the source.
     Tensor operator()(const Batch& batch, Mode mode = evaluation, std::vector<Tensor>* weights = nullptr) const;
-    Tensor look(const Batch& batch) const;                      // (B, T, S): those of the last layer, mean over its heads
+    Tensor look(const Batch& batch) const;    // (B, T, S): those of the last layer, mean over its heads
     State start(const Ids& source, const std::vector<int>& lengths) const;
     Tensor step(const std::vector<int>& tokens, State& state) const;
     void parameters(const Visit& visit);
@@ -93,4 +93,4 @@ struct TransformerTranslator {
     Tensor embed(const Embedding& embedding, const Ids& ids, int start) const;
 };
 
-}  // namespace lookback
+}    // namespace lookback

@@ -91,4 +91,4 @@ struct MultiheadAttention {
     Tensor project(const Tensor& x, int part) const;
 };
 
-}  // namespace lookback
+}    // namespace lookback

@@ -17,7 +17,7 @@ struct Linear {
 
 // One row of a table for each token: ids (...) -> (..., E). Starts normal with the given deviation.
 struct Embedding {
-    Tensor weight;          // (V, E)
+    Tensor weight;    // (V, E)
 
     Embedding() = default;
     Embedding(int vocabulary, int size, Random& random, double deviation = 1);
@@ -43,4 +43,4 @@ struct Dropout {
     Tensor operator()(const Tensor& x, Mode mode, Where where = Where::current()) const { return dropout(x, p, mode, where); }
 };
 
-}  // namespace lookback
+}    // namespace lookback

@@ -68,4 +68,4 @@ Model replicate(const Model& model) {
     return replica;
 }
 
-}  // namespace lookback
+}    // namespace lookback

@@ -43,7 +43,7 @@ struct LstmCell : Cell {
     LstmCell(int input, int hidden, Random& random) : Cell(4, input, hidden, random) {}
     Tensor operator()(const Tensor& x, const Tensor& state) const { return step(project(x), state); }    // (B, 2H) -> (B, 2H)
     Tensor step(const Tensor& projected, const Tensor& state) const;
-    Tensor output(const Tensor& state) const;                                                           // h of h | c
+    Tensor output(const Tensor& state) const;    // h of h | c
     int state_size() const { return 2 * hidden(); }
 };
 
@@ -74,4 +74,4 @@ using Rnn = Recurrent<RnnCell>;
 using Gru = Recurrent<GruCell>;
 using Lstm = Recurrent<LstmCell>;
 
-}  // namespace lookback
+}    // namespace lookback

@@ -22,13 +22,14 @@ struct LearnedPositions {
 enum class Activation { relu, gelu };
 
 struct TransformerOptions {
-    int size = 64;               // C, the width of the model
+    int size = 64;    // C, the width of the model
     int heads = 4;
-    int feed_forward = 256;      // F
+    int feed_forward = 256;    // F
     int encoder_layers = 2;
     int decoder_layers = 2;
     double dropout = 0;
-    bool norm_first = true;      // pre-norm: x + f(norm(x)), Xiong et al. 2020, arXiv:2002.04745; else post-norm: norm(x + f(x)), the paper's
+    // Pre-norm: x + f(norm(x)), Xiong et al. 2020, arXiv:2002.04745. False: post-norm, norm(x + f(x)), as in the paper.
+    bool norm_first = true;
     Activation activation = Activation::relu;
 };
 
@@ -36,7 +37,7 @@ struct TransformerOptions {
 // Vaswani et al. 2017, section 3.1.
 struct TransformerEncoderLayer {
     MultiheadAttention self_attn;
-    Linear linear1, linear2;     // (F, C), (C, F)
+    Linear linear1, linear2;    // (F, C), (C, F)
     LayerNorm norm1, norm2;
     TransformerOptions options;
 
@@ -50,7 +51,7 @@ struct TransformerEncoderLayer {
 // Masked self-attention, attention to the encoder's output, feed-forward: torch.nn.TransformerDecoderLayer.
 struct TransformerDecoderLayer {
     MultiheadAttention self_attn, multihead_attn;
-    Linear linear1, linear2;     // (F, C), (C, F)
+    Linear linear1, linear2;    // (F, C), (C, F)
     LayerNorm norm1, norm2, norm3;
     TransformerOptions options;
 
@@ -97,4 +98,4 @@ struct Transformer {
     void parameters(const Visit& visit);    // encoder.layers.0.self_attn.in_proj_weight, ...
 };
 
-}  // namespace lookback
+}    // namespace lookback

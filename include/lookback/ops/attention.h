@@ -19,4 +19,4 @@ Tensor attention_weights(const Tensor& q, const Tensor& k, int heads, const Tens
 // The weighted sum of values for each head, the heads side by side again: weights (B, heads, T, S), v (B, S, C) -> (B, T, C).
 Tensor attention_context(const Tensor& weights, const Tensor& v, Where where = Where::current());
 
-}  // namespace lookback
+}    // namespace lookback

@@ -37,4 +37,4 @@ Tensor relu(const Tensor& x, Where where = Where::current());       // max(x, 0)
 enum class Gelu { erf, tanh };
 Tensor gelu(const Tensor& x, Gelu form = Gelu::erf, Where where = Where::current());
 
-}  // namespace lookback
+}    // namespace lookback

@@ -27,9 +27,9 @@ inline constexpr Mode evaluation{};
 Tensor dropout(const Tensor& x, double p, Mode mode, Where where = Where::current());
 
 struct CrossEntropyOptions {
-    int ignore_index = -100;         // targets with this id do not count: padding
-    double label_smoothing = 0;      // this much of the target is spread evenly over all classes (Szegedy et al. 2016, s. 7)
-    double divisor = 0;              // the sum is divided by this; 0: by the number of targets that count
+    int ignore_index = -100;       // targets with this id do not count: padding
+    double label_smoothing = 0;    // this much of the target is spread evenly over all classes (Szegedy et al. 2016, s. 7)
+    double divisor = 0;            // the sum is divided by this; 0: by the number of targets that count
 };
 
 // Mean of -ln softmax(logits)_target over the targets that count: logits (..., V), targets (...) -> scalar, 0 if none counts.
@@ -37,4 +37,4 @@ struct CrossEntropyOptions {
 Tensor cross_entropy(const Tensor& logits, const Ids& targets, const CrossEntropyOptions& options = {},
                      Where where = Where::current());
 
-}  // namespace lookback
+}    // namespace lookback

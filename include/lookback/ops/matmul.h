@@ -14,4 +14,4 @@ Tensor matmul(const Tensor& a, const Tensor& b, Where where = Where::current());
 // One product over all rows; equal in value to matmul(x, transpose(weight)) + bias.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, Where where = Where::current());
 
-}  // namespace lookback
+}    // namespace lookback

@@ -25,4 +25,4 @@ Tensor gru_sequence(const Tensor& projected, const Tensor& h, const Tensor& weig
 Tensor lstm_cell(const Tensor& projected, const Tensor& h, const Tensor& c, const Tensor& weight_hh, const Tensor& bias_hh,
                  Where where = Where::current());
 
-}  // namespace lookback
+}    // namespace lookback

@@ -32,4 +32,4 @@ Tensor sum(const Tensor& x, int dim, Where where = Where::current());
 Tensor mean(const Tensor& x, Where where = Where::current());
 Tensor mean(const Tensor& x, int dim, Where where = Where::current());
 
-}  // namespace lookback
+}    // namespace lookback

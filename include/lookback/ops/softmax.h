@@ -21,4 +21,4 @@ Tensor log_softmax(const Tensor& x, int dim = -1, Where where = Where::current()
 Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon = 1e-5,
                   Where where = Where::current());
 
-}  // namespace lookback
+}    // namespace lookback

@@ -54,4 +54,4 @@ class DataParallel {
     Workers& workers;
 };
 
-}  // namespace lookback
+}    // namespace lookback

@@ -57,4 +57,4 @@ double warmup_cosine(int step, int warmup, int total);
 // Rises in a line over `warmup` steps, then falls as 1 / sqrt(step); 1 at its peak. Vaswani et al. 2017, section 5.3.
 double warmup_inverse_sqrt(int step, int warmup);
 
-}  // namespace lookback
+}    // namespace lookback

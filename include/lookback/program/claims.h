@@ -24,4 +24,4 @@ class Claims {
     std::vector<std::string> failed;
 };
 
-}  // namespace lookback
+}    // namespace lookback

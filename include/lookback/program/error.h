@@ -12,4 +12,4 @@ struct BadInput : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-}  // namespace lookback
+}    // namespace lookback

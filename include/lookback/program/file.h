@@ -20,4 +20,4 @@ void write_file(const std::filesystem::path& path, std::string_view bytes);
 // BadInput naming the folder. `run_program` does this for --out before anything is trained.
 void make_writable_folder(const std::filesystem::path& folder);
 
-}  // namespace lookback
+}    // namespace lookback

@@ -12,4 +12,4 @@ bool interrupted();
 // Starts to listen for Ctrl-C (SIGINT). `run_program` calls it; a program need not.
 void catch_interrupt();
 
-}  // namespace lookback
+}    // namespace lookback

@@ -10,11 +10,11 @@ namespace lookback {
 
 // An option that a program declares for itself.
 struct OptionInfo {
-    std::string name;     // without its dashes: "hidden"
-    std::string metavar;  // "N": a whole number. "X": a number. "": a switch, on or off. Anything else: text
-    std::string value;    // the default; "" for a switch
-    std::string help;     // half a line
-    std::int64_t least = 0, most = 1'000'000'000;  // the range of a number
+    std::string name;       // without its dashes: "hidden"
+    std::string metavar;    // "N": a whole number. "X": a number. "": a switch, on or off. Anything else: text
+    std::string value;      // the default; "" for a switch
+    std::string help;       // half a line
+    std::int64_t least = 0, most = 1'000'000'000;    // the range of a number
 };
 
 // What a program says of itself. It stands at the end of each tutorial:
@@ -34,9 +34,9 @@ struct OptionInfo {
 struct ProgramInfo {
     std::string name;
     std::string question;
-    int steps = 0, quick_steps = 0;  // the usual --steps, and with --quick; 0: the program finds its own
-    std::filesystem::path out;       // the usual --out; empty: files are written only where --out is given
-    std::filesystem::path data;      // the usual --data; empty: the program reads no data and has no such option
+    int steps = 0, quick_steps = 0;    // the usual --steps, and with --quick; 0: the program finds its own
+    std::filesystem::path out;         // the usual --out; empty: files are written only where --out is given
+    std::filesystem::path data;        // the usual --data; empty: the program reads no data and has no such option
     std::vector<OptionInfo> own;
 };
 
@@ -45,10 +45,10 @@ struct Options {
     std::uint64_t seed = 1;
     int steps = 0;
     bool quick = false;
-    int threads = 1;             // changes the time, never a result
-    std::filesystem::path out;   // is there and can be written; empty: write no files
-    std::filesystem::path data;  // is there
-    bool usual = true;           // nothing that changes the numbers was given, so what the program claims must hold
+    int threads = 1;               // changes the time, never a result
+    std::filesystem::path out;     // is there and can be written; empty: write no files
+    std::filesystem::path data;    // is there
+    bool usual = true;             // nothing that changes the numbers was given, so what the program claims must hold
     std::map<std::string, std::string> own;
 
     // The program's own options, by name. A name that it did not declare is a std::invalid_argument.
@@ -70,4 +70,4 @@ std::string help_text(const ProgramInfo& info);
 // `NAME: what is wrong` on stderr; Ctrl-C gives 130.
 int run_program(int argc, char** argv, const ProgramInfo& info, int (*program)(const Options&));
 
-}  // namespace lookback
+}    // namespace lookback

@@ -47,4 +47,4 @@ struct ProgressState {
 };
 std::string progress_line(const ProgressState& state, int width);
 
-}  // namespace lookback
+}    // namespace lookback

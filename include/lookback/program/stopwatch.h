@@ -22,4 +22,4 @@ std::string rate_text(double per_second);
 // "253,549"
 std::string count_text(long count);
 
-}  // namespace lookback
+}    // namespace lookback

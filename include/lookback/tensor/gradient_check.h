@@ -7,8 +7,8 @@
 namespace lookback {
 
 struct GradientCheck {
-    double worst = 0;        // largest |analytic - numeric| / max(1, |analytic|, |numeric|)
-    std::string where;       // "element 3 of weight (2, 4): analytic 0.1, numeric 0.2"
+    double worst = 0;     // largest |analytic - numeric| / max(1, |analytic|, |numeric|)
+    std::string where;    // "element 3 of weight (2, 4): analytic 0.1, numeric 0.2"
 };
 
 // Compares backward() with central differences, (f(x + h) - f(x - h)) / 2h, for every element of the leaves. What f returns,
@@ -17,4 +17,4 @@ struct GradientCheck {
 // In the double build (real = double) a right gradient stays under 1e-6.
 GradientCheck check_gradient(const std::function<Tensor()>& f, std::vector<Tensor> leaves);
 
-}  // namespace lookback
+}    // namespace lookback

@@ -20,15 +20,15 @@ namespace lookback {
 //     Tensor tanh(const Tensor& x, Where where) { return record(new op::Tanh, "tanh", x.shape(), {x}, where); }
 struct Node {
     const char* op = "leaf";
-    int id = 0;                        // "#5": ops count from 1 in each step; leaves are #0
-    Where where;                       // the line that made it
+    int id = 0;     // "#5": ops count from 1 in each step; leaves are #0
+    Where where;    // the line that made it
     Shape shape;
-    std::size_t size = 0;              // number of elements
-    real* data = nullptr;              // row-major
-    real* grad = nullptr;              // dLoss/dThis, same layout; never moves while the node lives
+    std::size_t size = 0;    // number of elements
+    real* data = nullptr;    // row-major
+    real* grad = nullptr;    // dLoss/dThis, same layout; never moves while the node lives
     bool requires_grad = false;
     std::string name;
-    std::vector<Tensor> inputs;        // empty for leaves, and where no gradient is needed
+    std::vector<Tensor> inputs;    // empty for leaves, and where no gradient is needed
 
     virtual void forward() {}
     virtual void backward() {}
@@ -39,16 +39,16 @@ struct Node {
         return node->requires_grad ? node->grad : nullptr;
     }
 
-    void zero_grad();                  // allocates grad at the first call; its address stays
+    void zero_grad();    // allocates grad at the first call; its address stays
 
     Node() = default;
     Node(const Node&) = delete;
     Node& operator=(const Node&) = delete;
     virtual ~Node();
 
-    std::uint64_t serial = 0;          // order of creation in this thread: backward runs from high to low
-    std::uint64_t visit = 0;           // the last walk over the graph that has seen this node
-    Node* next_dead = nullptr;         // the chain by which a graph is freed without recursion
+    std::uint64_t serial = 0;     // order of creation in this thread: backward runs from high to low
+    std::uint64_t visit = 0;      // the last walk over the graph that has seen this node
+    Node* next_dead = nullptr;    // the chain by which a graph is freed without recursion
     std::atomic<int> references = 0;
 };
 
@@ -64,4 +64,4 @@ std::string label(const Node& node);
 // A dimension counted from the end if negative, checked against the rank.
 int checked_dim(const char* op, const Tensor& x, int dim, const Where& where);
 
-}  // namespace lookback
+}    // namespace lookback

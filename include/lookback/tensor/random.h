@@ -26,4 +26,4 @@ class Random {
     std::uint64_t state[4];
 };
 
-}  // namespace lookback
+}    // namespace lookback

@@ -10,4 +10,4 @@ using real = double;
 using real = float;
 #endif
 
-}  // namespace lookback
+}    // namespace lookback

@@ -13,9 +13,9 @@ namespace lookback {
 
 struct Node;
 
-using Shape = std::vector<int>;  // sizes, outermost first; {} is a scalar
+using Shape = std::vector<int>;    // sizes, outermost first; {} is a scalar
 
-std::string to_string(const Shape& shape);  // "(32, 128)"
+std::string to_string(const Shape& shape);    // "(32, 128)"
 std::size_t element_count(const Shape& shape);
 
 // A multidimensional array of reals that remembers how it was made. A Tensor is a cheap handle: copies share one Node
@@ -48,12 +48,12 @@ class Tensor {
     int size(int dim) const;     // size of one dimension; negative counts from the last
     std::size_t size() const;    // number of elements
     real* data() const;
-    real* grad() const;          // null until a backward pass, or zero_grad, has reached this tensor
-    real item() const;           // the only element; std::invalid_argument if there are more
+    real* grad() const;    // null until a backward pass, or zero_grad, has reached this tensor
+    real item() const;     // the only element; std::invalid_argument if there are more
     std::vector<real> values() const;
 
-    Tensor& requires_grad();             // for leaves: backward will leave dLoss/dThis in grad()
-    Tensor& named(std::string name);     // for messages, pictures and the debugger
+    Tensor& requires_grad();            // for leaves: backward will leave dLoss/dThis in grad()
+    Tensor& named(std::string name);    // for messages, pictures and the debugger
     void zero_grad();
 
     Node* node = nullptr;
@@ -93,4 +93,4 @@ struct NoGrad {
 // Node ids of this thread start at #1 again, so that #5 is the same op in every training step. zero_grad(model) calls it.
 void restart_node_ids();
 
-}  // namespace lookback
+}    // namespace lookback

@@ -26,4 +26,4 @@ struct Where {
 // "tutorials/08_additive_attention.cpp:97", relative to the source tree.
 std::string to_string(const Where& where);
 
-}  // namespace lookback
+}    // namespace lookback

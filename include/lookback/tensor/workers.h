@@ -19,4 +19,4 @@ class Workers {
     std::unique_ptr<State> state;
 };
 
-}  // namespace lookback
+}    // namespace lookback

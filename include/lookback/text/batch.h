@@ -11,21 +11,21 @@ namespace lookback {
 
 // A pair as numbers: x1 .. xm </s> and y1 .. yn.
 struct Example {
-    std::vector<int> source;  // with </s>, so that a decoder can attend to the end of the sentence
-    std::vector<int> target;  // without: a Batch adds what its two views of it need
+    std::vector<int> source;    // with </s>, so that a decoder can attend to the end of the sentence
+    std::vector<int> target;    // without: a Batch adds what its two views of it need
 };
 
 std::vector<Example> encode(const std::vector<Pair>& pairs, const Vocabulary& source, const Vocabulary& target);
 
 // Some examples side by side, one a row, the shorter ones filled up with <pad> at the end.
 struct Batch {
-    Ids source;      // (B, S)  x1 .. xm </s>
-    Ids target_in;   // (B, T)  <s> y1 .. yn      what the decoder is given: at each step the token before
-    Ids target_out;  // (B, T)  y1 .. yn </s>     what it should say
-    std::vector<int> source_lengths;  // (B)     m + 1, without padding
-    std::vector<int> target_lengths;  // (B)     n + 1
-    int target_tokens = 0;            // the sum of target_lengths: what the mean loss of the batch divides by
-    std::vector<int> examples;        // (B)     each row's index in the data, to put results back in order
+    Ids source;                         // (B, S)  x1 .. xm </s>
+    Ids target_in;                      // (B, T)  <s> y1 .. yn      what the decoder is given: at each step the token before
+    Ids target_out;                     // (B, T)  y1 .. yn </s>     what it should say
+    std::vector<int> source_lengths;    // (B)     m + 1, without padding
+    std::vector<int> target_lengths;    // (B)     n + 1
+    int target_tokens = 0;              // the sum of target_lengths: what the mean loss of the batch divides by
+    std::vector<int> examples;          // (B)     each row's index in the data, to put results back in order
 
     int size() const { return static_cast<int>(examples.size()); }
 };
@@ -52,19 +52,19 @@ class BatchStream {
     BatchStream(std::vector<Example>&&, int, Random, int = 16) = delete;
 
     Batch next();
-    int epoch() const { return current_epoch; }        // epochs completed
-    int position() const { return current_position; }  // batches taken of the current one
-    void seek(int epoch, int position);                // next() goes on from there
+    int epoch() const { return current_epoch; }          // epochs completed
+    int position() const { return current_position; }    // batches taken of the current one
+    void seek(int epoch, int position);                  // next() goes on from there
 
   private:
     const std::vector<Example>* examples;
     int batch_size, pool;
-    Random random;  // never drawn from: each epoch splits its own off
+    Random random;    // never drawn from: each epoch splits its own off
     int current_epoch = 0, current_position = 0;
-    std::vector<std::vector<int>> epoch_rows;  // the rows of each batch of the current epoch
+    std::vector<std::vector<int>> epoch_rows;    // the rows of each batch of the current epoch
 };
 
 // Each example exactly once, short sources first: for evaluation. Batch::examples tells which row is which.
 std::vector<Batch> batches_in_order(const std::vector<Example>& examples, int batch_size);
 
-}  // namespace lookback
+}    // namespace lookback

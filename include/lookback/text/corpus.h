@@ -32,18 +32,18 @@ std::vector<Alignment> read_alignments(const std::filesystem::path& file, std::s
 // All that a program trains and tests on.
 struct Corpus {
     struct Test {
-        std::string name;  // "test-1" for test-1.tsv
+        std::string name;    // "test-1" for test-1.tsv
         std::vector<Pair> pairs;
-        std::vector<Alignment> alignments;  // one a pair, from test-1.align; empty if there is no such file
+        std::vector<Alignment> alignments;    // one a pair, from test-1.align; empty if there is no such file
     };
 
     std::vector<Pair> train, valid;
-    std::vector<Test> tests;    // by name, numbers as numbers: test-2 before test-10
-    Vocabulary source, target;  // of `train` alone
+    std::vector<Test> tests;      // by name, numbers as numbers: test-2 before test-10
+    Vocabulary source, target;    // of `train` alone
 };
 
 // Reads a folder with train.tsv, valid.tsv, one or more test*.tsv and, for each test that has one, its .align. BadInput
 // if one of them is missing or wrong, or a link points outside its pair.
 Corpus read_corpus(const std::filesystem::path& folder);
 
-}  // namespace lookback
+}    // namespace lookback

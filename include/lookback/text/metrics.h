@@ -21,7 +21,7 @@ double token_accuracy(std::span<const std::vector<int>> hypotheses, std::span<co
 // Where a model looked as it wrote one sentence: a row for each target token, a column for each source token.
 struct AttentionWeights {
     int rows = 0, columns = 0;
-    std::vector<real> weights;  // (rows, columns), row-major
+    std::vector<real> weights;    // (rows, columns), row-major
 
     real at(int row, int column) const { return weights[row * columns + column]; }
 };
@@ -32,4 +32,4 @@ struct AttentionWeights {
 // reads the reference.
 double alignment_accuracy(std::span<const AttentionWeights> maps, std::span<const Alignment> gold);
 
-}  // namespace lookback
+}    // namespace lookback

@@ -21,15 +21,15 @@ class Vocabulary {
   public:
     static constexpr int pad = 0, begin = 1, end = 2, unknown = 3;
 
-    Vocabulary();  // the reserved four only
+    Vocabulary();    // the reserved four only
 
     // The tokens that occur at least `min_count` times, most frequent first, equally frequent ones by their bytes: the
     // same sentences in any order give the same numbers.
     static Vocabulary of(const std::vector<std::vector<std::string>>& sentences, int min_count = 1);
 
     int size() const;
-    int id(std::string_view token) const;    // `unknown` if the token is not there
-    const std::string& token(int id) const;  // std::invalid_argument outside 0 .. size()-1
+    int id(std::string_view token) const;      // `unknown` if the token is not there
+    const std::string& token(int id) const;    // std::invalid_argument outside 0 .. size()-1
 
     // One number a token, nothing added. Text cannot forge a reserved number: a token spelled "</s>" becomes `unknown`.
     std::vector<int> encode(const std::vector<std::string>& tokens) const;
@@ -44,7 +44,7 @@ class Vocabulary {
         std::size_t operator()(std::string_view token) const { return std::hash<std::string_view>()(token); }
     };
 
-    std::vector<std::string> tokens;  // by id
+    std::vector<std::string> tokens;    // by id
     // Looked up, never iterated over: its order differs between standard libraries.
     std::unordered_map<std::string, int, Hash, std::equal_to<>> ids;
 };
@@ -55,4 +55,4 @@ std::vector<std::string> split(std::string_view sentence);
 // The tokens with one space between them.
 std::string join(std::span<const std::string> tokens);
 
-}  // namespace lookback
+}    // namespace lookback
