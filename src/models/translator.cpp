@@ -24,9 +24,12 @@ Ids one_token_each(const std::vector<int>& tokens) { return {{static_cast<int>(t
 
 }    // namespace
 
+// Words start close together, so that what tells them apart is learned: Bahdanau et al. 2015, appendix B.1, start even closer.
+constexpr double embedding_spread = 0.1;
+
 FixedVector::FixedVector(int source_vocabulary, int target_vocabulary, Random& random, int size, int hidden)
-    : source_embedding(source_vocabulary, size, random),
-      target_embedding(target_vocabulary, size, random),
+    : source_embedding(source_vocabulary, size, random, embedding_spread),
+      target_embedding(target_vocabulary, size, random, embedding_spread),
       encoder(size, hidden, random),
       decoder(size + hidden, hidden, random),
       out(hidden, target_vocabulary, random) {}
@@ -62,8 +65,8 @@ void FixedVector::parameters(const Visit& visit) {
 
 AttentionTranslator::AttentionTranslator(int source_vocabulary, int target_vocabulary, Random& random, int size, int hidden,
                                          int attention_size)
-    : source_embedding(source_vocabulary, size, random),
-      target_embedding(target_vocabulary, size, random),
+    : source_embedding(source_vocabulary, size, random, embedding_spread),
+      target_embedding(target_vocabulary, size, random, embedding_spread),
       encoder(size, hidden / 2, random, true),
       attention(hidden, hidden, attention_size, random),
       decoder(size + hidden, hidden, random),

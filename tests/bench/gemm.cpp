@@ -80,8 +80,6 @@ class Array {
 
 enum class Form { nn, nt, tn };
 
-using Gemm = void (*)(int, int, int, const real*, int, const real*, int, real*, int);
-
 #ifdef LOOKBACK_HAS_OPENBLAS
 void openblas(Form form, Shape s, const real* A, int lda, const real* B, int ldb, real* C, int ldc) {
     const auto left = form == Form::tn ? CblasTrans : CblasNoTrans, right = form == Form::nt ? CblasTrans : CblasNoTrans;
@@ -126,10 +124,10 @@ int main(int argc, char** argv) {
         for (std::size_t i = 0; i < b_size; ++i) B[i] = real(i % 13) * real(0.1) - real(0.6);
         for (const Form form : {Form::nn, Form::nt, Form::tn}) {
             const char* name = form == Form::nn ? "nn" : form == Form::nt ? "nt" : "tn";
-            const Gemm gemm = form == Form::nn ? kernels::gemm_nn : form == Form::nt ? kernels::gemm_nt : kernels::gemm_tn;
+            kernels::Gemm* const gemm = form == Form::nn ? kernels::gemm_nn : form == Form::nt ? kernels::gemm_nt : kernels::gemm_tn;
             const int lda = form == Form::tn ? s.M : s.K, ldb = form == Form::nt ? s.K : s.N;
             const double flop = 2.0 * s.M * s.N * s.K;
-            const auto ours = [&] { gemm(s.M, s.N, s.K, A.data(), lda, B.data(), ldb, C.data(), s.N); };
+            const auto ours = [&] { gemm(s.M, s.N, s.K, A.data(), lda, B.data(), ldb, C.data(), s.N, nullptr); };
             const double speed = flop / seconds_of(ours, budget);
             fmt::print("{:5} {:5} {:5}   {}   {:8.1f} {:6.0f}%", s.M, s.K, s.N, name, speed * 1e-9, 100 * speed / peak);
             json += fmt::format("{}{{\"M\": {}, \"K\": {}, \"N\": {}, \"form\": \"{}\", \"gflops\": {:.2f}, \"of_peak\": {:.4f}",
