@@ -118,9 +118,10 @@ struct WrittenOut {
 
 // ---- 3. Is it the library's? -----------------------------------------------------------------------------------------------
 
+// What the first two tables tell.
 struct Largest {
     double value, gradient;
-};    // what the first two tables tell
+};
 
 // In a loss that weighs each number of the output differently, no mistake hides.
 std::vector<real> gradients_of(const Tensor& output, std::vector<Tensor> leaves) {
@@ -248,16 +249,16 @@ int transformer(const Options& options) {
     MultiheadAttention& self = whole.model.transformer.encoder[0].self_attn;
     const std::vector<Tensor> leaves{x, self.in_proj_weight, self.in_proj_bias, self.out_proj.weight, self.out_proj.bias};
     const Batch batch = BatchStream(examples, 16, random).next();
-    fmt::print("   {:<41}{:>12}{:>12}\n", "relative difference to the library's", "values", "gradients");
+    fmt::print("1. {:<41}{:>12}{:>12}\n", "Relative difference to the library's", "values", "gradients");
     const Largest differences[] = {
         compare("4 heads, both masks", attend(self, x, x, padding * causal_mask(5)), self(x, x, padding, true).context, leaves),
         compare("the whole model", whole(batch), whole.model(batch), parameters_of(whole))};
 
-    fmt::print("\n   {:<41}{:>12}{:>12}\n", "what the third word's output depends on", "changes by", "gradient");
+    fmt::print("\n2. {:<41}{:>12}{:>12}\n", "What the third word's output depends on", "changes by", "gradient");
     const Largest effects[] = {effect(whole, "the word before", false, 1), effect(whole, "a word of the source", true, 1),
                                effect(whole, "the word after", false, 3), effect(whole, "padding of the source", true, 5)};
 
-    fmt::print("\n   {:<29}{:>12}", fmt::format("exact match, {} steps", options.steps), "weights");
+    fmt::print("\n3. {:<29}{:>12}", fmt::format("Exact match, {} steps", options.steps), "weights");
     for (const Corpus::Test& test : corpus.tests) fmt::print("{:>8}", test.name);
     const std::vector<double> w = study("4 heads, 2 + 2 layers", whole, corpus, examples, options, workers);
     const std::vector<double> h = study("1 head", one_head, corpus, examples, options, workers);
@@ -266,7 +267,7 @@ int transformer(const Options& options) {
     Pair shown{split("i love you"), split("je t' aime")};    // in no training pair
     if (corpus.source.id("love") == Vocabulary::unknown) shown = corpus.tests[0].pairs[0];
     fmt::print("\n   (in a test of {} sentences a difference below 0.05 may be chance)\n", corpus.tests[0].pairs.size());
-    fmt::print("\n   what each head of the first looks at most for: {} </s>", join(shown.target));
+    fmt::print("\n4. What each head of the first looks at most for: {} </s>", join(shown.target));
     const std::vector<AttentionMap> maps = show_heads(whole.model, shown, corpus);
     fmt::print("\n{}", terminal::attention_map(maps[4], terminal::style_of(stdout)));
     if (!options.out.empty()) write_file(options.out / "heads.svg", svg::small_multiples("The heads of the decoder", maps, 4));
@@ -302,7 +303,16 @@ int main(int argc, char** argv) {
 //   1. Heads share the width: K = C / heads. Give a model 16 heads. How many weights has it, and how well does it translate?
 //   2. How often does a head look at the right word? look_back and alignment_accuracy tell, for a model that shows one head.
 //   3. Why is nothing learned without residuals? Measure how alike the words of a sentence are at the top of the encoder.
+//
 // Break it: change one line, say what will happen, run
 //   masked_softmax(scores, mask)     masked_softmax(scores, mask * 0 + 1): the future is seen. Is the exact match to be trusted?
 //   + slice(model.positions, ...)    + slice(model.positions, ...) * 0: no word knows where it stands
-//   (1 / std::sqrt(...))             1: the first table, and then the last
+//   (1 / std::sqrt(...))             1: the first table, and then the last. Which model minds most, and why?
+//
+// Questions
+//   Where is a word's place in the sentence known to attention?  Nowhere but in x: embed adds it. Without, order changes nothing.
+//   Which line lets a gradient reach the first layer without passing any attention?  return residual ? x + change : change.
+//   Why has one head as many weights as four?  They are (C, C) matrices either way; heads only decide which of the C numbers
+//     are compared with each other.
+//   Why does no word of the future have an effect, and not just a small one?  Its weight is 0, not e to a large negative number.
+//   What is computed at once here that an RNN computes step by step?  All places of a sentence: no product waits for another's.
