@@ -32,7 +32,6 @@
 #include "lookback/program/options.h"
 #include "lookback/program/progress.h"
 #include "lookback/program/stopwatch.h"
-#include "lookback/tensor/node.h"
 
 using namespace lookback;
 
@@ -68,8 +67,11 @@ struct WrittenOut {
     using State = AttentionTranslator::State;    // the decoder's h (B, H); memory, prepared, key_padding; the last step's weights
 
     State start(const Ids& source, const std::vector<int>& lengths) const {
-        const auto [memory, last] = model.encoder(model.source_embedding(source), lengths);    // (B, S, H), (B, H)
-        return {last, memory, linear(memory, model.attention.key.weight), key_padding(source), {}};
+        return read(model.source_embedding(source), lengths, key_padding(source));
+    }
+    State read(const Tensor& x, const std::vector<int>& lengths, const Tensor& real_tokens) const {    // (B, S, E)
+        const auto [memory, last] = model.encoder(x, lengths);                                         // (B, S, H), (B, H)
+        return {last, memory, linear(memory, model.attention.key.weight), real_tokens, {}};
     }
     // What comes after the target word y (B, E). As in the paper, the old state looks back, and what it sees makes the new one.
     Tensor say(const Tensor& y, State& state) const {
@@ -148,22 +150,28 @@ double look_once() {
 // ---- 4. The way back -------------------------------------------------------------------------------------------------------
 
 // Takes the loss of the first target word, and of it alone, back into the source: |dLoss/dx_s| at each word's embedding x_s.
-template <class Model>
-std::vector<double> gradient_at_words(Model& model, const Example& example) {
-    const int S = static_cast<int>(example.source.size());
-    zero_grad(model);
-    auto state = model.start({{1, S}, example.source}, {S});
-    const Tensor loss = cross_entropy(model.step({Vocabulary::begin}, state), {{1}, {example.target[0]}});
-    backward(loss);
+std::vector<double> gradient_at_words(const Tensor& x, const Tensor& logits, int first_word) {
+    backward(cross_entropy(logits, {{1}, {first_word}}));
+    const int S = x.size(1), E = x.size(2);    // x (1, S, E)
     std::vector<double> norms(S);
-    for (const Node* node : graph_of(loss)) {
-        if (node->op != std::string("embedding")) continue;    // the first that was made is the source's, (1, S, E)
-        for (std::size_t i = 0; i < node->size; ++i)
-            norms[i * S / node->size] += static_cast<double>(node->grad[i]) * static_cast<double>(node->grad[i]);
-        break;
-    }
+    for (int i = 0; i < S * E; ++i) norms[i / E] += static_cast<double>(x.grad()[i]) * static_cast<double>(x.grad()[i]);
     for (double& norm : norms) norm = std::sqrt(norm);
     return norms;
+}
+
+std::vector<double> with_one_vector(const FixedVector& model, const Example& example) {
+    const int S = static_cast<int>(example.source.size());
+    const Tensor x = model.source_embedding({{1, S}, example.source}), vector = model.encoder(x).state;
+    const Tensor begin = model.target_embedding({{1}, {Vocabulary::begin}});
+    return gradient_at_words(x, model.out(model.decoder(concat({begin, vector}, 1), vector)), example.target[0]);
+}
+
+std::vector<double> with_attention(const WrittenOut& attention, const Example& example) {
+    const int S = static_cast<int>(example.source.size());
+    const Ids source{{1, S}, example.source};
+    const Tensor x = attention.model.source_embedding(source);
+    WrittenOut::State state = attention.read(x, {S}, key_padding(source));
+    return gradient_at_words(x, attention.step({Vocabulary::begin}, state), example.target[0]);
 }
 
 // ---- 5. Training and examination, the same for both models -----------------------------------------------------------------
@@ -241,7 +249,7 @@ int additive_attention(const Options& options) {
 
     const std::vector<std::string>& words = corpus.tests.back().pairs[0].source;
     const Example example = encode({corpus.tests.back().pairs[0]}, corpus.source, corpus.target)[0];
-    const std::vector<double> one = gradient_at_words(fixed, example), many = gradient_at_words(attention, example);
+    const std::vector<double> one = with_one_vector(fixed, example), many = with_attention(attention, example);
     fmt::print("\n2. Untrained: the first target word's loss on its way back to a source word\n");
     fmt::print("   source word   one vector: GRU cells  gradient  attention: GRU cells  gradient\n");
     for (int i = 0; i < 5; ++i) {

@@ -126,12 +126,16 @@ void transpose_rows(int count, int columns, const real* from, Index ld_from, rea
         for (int r = 0; r < count; ++r) to[c * ld_to + r] = from[r * ld_from + c];
 }
 
-// to (columns, rows) = transpose of from (rows, columns)
+}    // namespace
+
 void transpose(int rows, int columns, const real* from, Index ld_from, real* to, Index ld_to) {
+    if (use_reference()) return reference::transpose(rows, columns, from, ld_from, to, ld_to);
     int r = 0;
     for (; r + lanes <= rows; r += lanes) transpose_rows(lanes, columns, from + r * ld_from, ld_from, to + r, ld_to, Whole());
     if (r < rows) transpose_rows(rows - r, columns, from + r * ld_from, ld_from, to + r, ld_to, first(rows - r));
 }
+
+namespace {
 
 // to = the columns of from (rows, columns) in panels: (rows, width) each, one behind the other. Row by row, because the rows
 // of a wide matrix lie on different pages.

@@ -30,6 +30,9 @@ void gemm_nt(int M, int N, int K, const real* A, int lda, const real* B, int ldb
 void gemm_tn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc,
              const real* start = nullptr);    // A (K,M), B (K,N)
 
+// to (columns, rows) = the transpose of from (rows, columns).
+void transpose(int rows, int columns, const real* from, std::ptrdiff_t ld_from, real* to, std::ptrdiff_t ld_to);
+
 // ---- Elementary functions: our own polynomials, at most 2 ulp in float. ------------------------------------------------------
 
 // exp(-inf) = 0, exp(x) = inf above 88.73 (float); log(0) = -inf, log(x < 0) = NaN; tanh(+-inf) = erf(+-inf) = +-1.

@@ -45,6 +45,11 @@ void gemm_tn(int M, int N, int K, const real* A, int lda, const real* B, int ldb
         }
 }
 
+void transpose(int rows, int columns, const real* from, std::ptrdiff_t ld_from, real* to, std::ptrdiff_t ld_to) {
+    for (int r = 0; r < rows; ++r)
+        for (int c = 0; c < columns; ++c) to[c * ld_to + r] = from[r * ld_from + c];
+}
+
 real exp(real x) { return elementary::exp(x); }
 real log(real x) { return elementary::log(x); }
 real tanh(real x) { return elementary::tanh(x); }

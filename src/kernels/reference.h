@@ -8,6 +8,7 @@ namespace lookback::kernels::reference {
 Gemm gemm_nn;
 Gemm gemm_nt;
 Gemm gemm_tn;
+void transpose(int rows, int columns, const real* from, std::ptrdiff_t ld_from, real* to, std::ptrdiff_t ld_to);
 
 real exp(real x);
 real log(real x);

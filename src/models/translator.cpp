@@ -10,15 +10,14 @@ namespace lookback {
 
 namespace {
 
-// The first `size` input columns of a decoder's W_ih read the embedded token, the others the context. The part of the tokens
-// is one product for all steps, biases included; the part of the context is added step by step.
-struct SplitInput {
-    Tensor weight_token, weight_context;    // (3H, E), (3H, C)
-
-    SplitInput(const GruCell& cell, int size)
-        : weight_token(slice(cell.weight_ih, 1, 0, size)),
-          weight_context(slice(cell.weight_ih, 1, size, cell.weight_ih.size(1))) {}
-};
+// The columns of a decoder's W_ih: those that read the embedded token, and those that read the context. The part of the tokens is
+// one product for all steps, biases included; the part of the context is added step by step.
+Tensor token_columns(const GruCell& cell, const Embedding& embedding) {
+    return slice(cell.weight_ih, 1, 0, embedding.weight.size(1));
+}
+Tensor context_columns(const GruCell& cell, const Embedding& embedding) {
+    return slice(cell.weight_ih, 1, embedding.weight.size(1), cell.weight_ih.size(1));
+}
 
 Ids one_token_each(const std::vector<int>& tokens) { return {{static_cast<int>(tokens.size())}, tokens}; }
 
@@ -36,23 +35,26 @@ FixedVector::FixedVector(int source_vocabulary, int target_vocabulary, Random& r
 
 Tensor FixedVector::operator()(const Batch& batch) const {
     const State state = start(batch.source, batch.source_lengths);
-    const SplitInput input(decoder, target_embedding.weight.size(1));
-    const Tensor from_tokens = linear(target_embedding(batch.target_in), input.weight_token, decoder.bias_ih);    // (B, T, 3H)
-    const Tensor from_sentence = reshape(state.from_sentence, {batch.size(), 1, -1});    // the same at all T
+    const Tensor from_tokens =
+        embedded_linear(batch.target_in, target_embedding, state.weight_token, decoder.bias_ih);    // (B, T, 3H)
+    const Tensor from_sentence = reshape(state.from_sentence, {batch.size(), 1, -1});               // the same at all T
     return out(gru_sequence(from_tokens + from_sentence, state.h, decoder.weight_hh, decoder.bias_hh));
 }
 
 FixedVector::State FixedVector::start(const Ids& source, const std::vector<int>& lengths) const {
-    const Tensor sentence = encoder(source_embedding(source), lengths).state;
-    const SplitInput input(decoder, target_embedding.weight.size(1));
-    return {sentence, linear(sentence, input.weight_context)};
+    const Tensor sentence = encoder(source, source_embedding, lengths).state;
+    return {sentence, linear(sentence, context_columns(decoder, target_embedding)), token_columns(decoder, target_embedding)};
 }
 
 Tensor FixedVector::step(const std::vector<int>& tokens, State& state) const {
-    const SplitInput input(decoder, target_embedding.weight.size(1));
-    const Tensor from_token = linear(target_embedding(one_token_each(tokens)), input.weight_token, decoder.bias_ih);
+    const Tensor from_token = linear(target_embedding(one_token_each(tokens)), state.weight_token, decoder.bias_ih);
     state.h = decoder.step(from_token + state.from_sentence, state.h);
     return out(state.h);
+}
+
+void FixedVector::State::keep(const std::vector<int>& rows) {
+    h = index_select(h, rows);
+    from_sentence = index_select(from_sentence, rows);
 }
 
 void FixedVector::parameters(const Visit& visit) {
@@ -73,22 +75,28 @@ AttentionTranslator::AttentionTranslator(int source_vocabulary, int target_vocab
       out(2 * hidden + size, target_vocabulary, random) {}
 
 AttentionTranslator::State AttentionTranslator::encode(const Ids& source, const std::vector<int>& lengths) const {
-    const Gru::Output encoded = encoder(source_embedding(source), lengths);
-    return {encoded.state, encoded.y, attention.prepare(encoded.y), key_padding(source), {}};
+    const Gru::Output encoded = encoder(source, source_embedding, lengths);
+    return {encoded.state,
+            encoded.y,
+            attention.prepare(encoded.y),
+            key_padding(source),
+            {},
+            token_columns(decoder, target_embedding),
+            context_columns(decoder, target_embedding)};
 }
 
 Tensor AttentionTranslator::operator()(const Batch& batch, Tensor* weights) const {
     const State state = encode(batch.source, batch.source_lengths);
     const int B = batch.size(), T = batch.target_in.shape[1], H = decoder.hidden();
-    const SplitInput input(decoder, target_embedding.weight.size(1));
-    const Tensor embedded = target_embedding(batch.target_in);                           // (B, T, E)
-    const Tensor from_tokens = linear(embedded, input.weight_token, decoder.bias_ih);    // (B, T, 3H)
+    const Tensor embedded = target_embedding(batch.target_in);    // (B, T, E)
+    const Tensor from_tokens =
+        embedded_linear(batch.target_in, target_embedding, state.weight_token, decoder.bias_ih);    // (B, T, 3H)
     std::vector<Tensor> hidden, contexts, looks;
     Tensor h = state.h;
     for (int t = 0; t < T; ++t) {
         const Attended attended = attention(reshape(h, {B, 1, H}), state.prepared, state.memory, state.key_padding);
         const Tensor context = reshape(attended.context, {B, -1});    // (B, H)
-        h = decoder.step(select(from_tokens, 1, t) + linear(context, input.weight_context), h);
+        h = decoder.step(select(from_tokens, 1, t) + linear(context, state.weight_context), h);
         hidden.push_back(h);
         contexts.push_back(context);
         if (weights) looks.push_back(select(attended.weights, 1, 0));
@@ -109,14 +117,17 @@ AttentionTranslator::State AttentionTranslator::start(const Ids& source, const s
 
 Tensor AttentionTranslator::step(const std::vector<int>& tokens, State& state) const {
     const int B = state.h.size(0), H = decoder.hidden();
-    const SplitInput input(decoder, target_embedding.weight.size(1));
     const Tensor embedded = target_embedding(one_token_each(tokens));
     const Attended attended = attention(reshape(state.h, {B, 1, H}), state.prepared, state.memory, state.key_padding);
     const Tensor context = reshape(attended.context, {B, -1});
-    const Tensor from_token = linear(embedded, input.weight_token, decoder.bias_ih);
-    state.h = decoder.step(from_token + linear(context, input.weight_context), state.h);
+    const Tensor from_token = linear(embedded, state.weight_token, decoder.bias_ih);
+    state.h = decoder.step(from_token + linear(context, state.weight_context), state.h);
     state.weights = select(attended.weights, 1, 0);
     return out(concat({state.h, context, embedded}, 1));
+}
+
+void AttentionTranslator::State::keep(const std::vector<int>& rows) {
+    for (Tensor* x : {&h, &memory, &prepared, &key_padding, &weights}) *x = index_select(*x, rows);
 }
 
 void AttentionTranslator::parameters(const Visit& visit) {
@@ -173,6 +184,13 @@ Tensor TransformerTranslator::step(const std::vector<int>& tokens, State& state)
     const Tensor y = transformer.step(x, state.caches, state.key_padding, &weights);
     state.weights = mean(select(weights.back(), 2, 0), 1);    // (B, heads, 1, S) -> (B, S)
     return out(reshape(y, {B, options.size}));
+}
+
+void TransformerTranslator::State::keep(const std::vector<int>& rows) {
+    for (Tensor* x : {&key_padding, &weights}) *x = index_select(*x, rows);
+    for (TransformerDecoderLayer::Cache& cache : caches)
+        for (Tensor* x : {&cache.target.keys, &cache.target.values, &cache.source.keys, &cache.source.values})
+            *x = index_select(*x, rows);
 }
 
 void TransformerTranslator::parameters(const Visit& visit) {

@@ -44,6 +44,20 @@ Tensor Embedding::operator()(const Ids& ids, Where where) const { return embeddi
 
 void Embedding::parameters(const Visit& visit) { visit("weight", weight); }
 
+Tensor embedded_linear(const Ids& ids, const Embedding& table, const Tensor& weight, const Tensor& bias, Where where) {
+    Ids distinct{{0}, {}}, place{ids.shape, {}};    // each token once, and where it stands among these
+    std::vector<int> place_of(static_cast<std::size_t>(table.weight.size(0)), -1);
+    for (const int id : ids.values) {
+        if (id < 0 || id >= table.weight.size(0)) return table(ids, where);    // which says what is wrong
+        if (place_of[id] < 0) {
+            place_of[id] = distinct.shape[0]++;
+            distinct.values.push_back(id);
+        }
+        place.values.push_back(place_of[id]);
+    }
+    return embedding(place, linear(table(distinct, where), weight, bias, where), where);
+}
+
 LayerNorm::LayerNorm(int size) : weight(constant_parameter({size}, 1)), bias(constant_parameter({size}, 0)) {}
 
 Tensor LayerNorm::operator()(const Tensor& x, Where where) const { return layer_norm(x, weight, bias, epsilon, where); }

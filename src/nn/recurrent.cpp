@@ -49,9 +49,8 @@ struct Direction {
 };
 
 template <class CellType>
-Direction run(const CellType& cell, const Tensor& x, const std::vector<int>& lengths, Tensor state, bool reverse) {
-    const int B = x.size(0), T = x.size(1);
-    const Tensor projected = cell.project(x);
+Direction run_cell(const CellType& cell, const Tensor& projected, const std::vector<int>& lengths, Tensor state, bool reverse) {
+    const int B = projected.size(0), T = projected.size(1);
     if (!state) state = Tensor({B, cell.state_size()});
     std::vector<Tensor> y(T);
     for (int step = 0; step < T; ++step) {
@@ -71,10 +70,10 @@ Direction run(const CellType& cell, const Tensor& x, const std::vector<int>& len
 }
 
 // The same in one op.
-Direction run(const GruCell& cell, const Tensor& x, const std::vector<int>& lengths, Tensor state, bool reverse) {
-    const int B = x.size(0), T = x.size(1), H = cell.hidden();
+Direction run_cell(const GruCell& cell, const Tensor& projected, const std::vector<int>& lengths, Tensor state, bool reverse) {
+    const int B = projected.size(0), T = projected.size(1), H = cell.hidden();
     if (!state) state = Tensor({B, H});
-    const Tensor y = gru_sequence(cell.project(x), state, cell.weight_hh, cell.bias_hh, lengths, reverse);
+    const Tensor y = gru_sequence(projected, state, cell.weight_hh, cell.bias_hh, lengths, reverse);
     if (reverse) return {y, select(y, 1, 0)};
     if (lengths.empty()) return {y, select(y, 1, T - 1)};
     Ids last{{B}, {}};
@@ -97,20 +96,35 @@ typename Recurrent<CellType>::Output Recurrent<CellType>::operator()(const Tenso
         reject(fmt::format("recurrent: an input (B, T, E) with E = {} and T > 0 is needed, not {}",
                            forward_cell.weight_ih.size(1), to_string(x.shape())),
                Where::current());
-    if (!lengths.empty() && static_cast<int>(lengths.size()) != x.size(0))
-        reject(fmt::format("recurrent: {} lengths for {} rows", lengths.size(), x.size(0)), Where::current());
+    return run(forward_cell.project(x), bidirectional ? backward_cell.project(x) : Tensor(), lengths, initial);
+}
+
+template <class CellType>
+typename Recurrent<CellType>::Output Recurrent<CellType>::operator()(const Ids& tokens, const Embedding& embedding,
+                                                                     const std::vector<int>& lengths) const {
+    if (tokens.shape.size() != 2 || tokens.shape[1] == 0)
+        reject(fmt::format("recurrent: tokens (B, T) with T > 0 are needed, not {}", to_string(tokens.shape)), Where::current());
+    const auto project = [&](const CellType& cell) { return embedded_linear(tokens, embedding, cell.weight_ih, cell.bias_ih); };
+    return run(project(forward_cell), bidirectional ? project(backward_cell) : Tensor(), lengths, {});
+}
+
+template <class CellType>
+typename Recurrent<CellType>::Output Recurrent<CellType>::run(const Tensor& projected, const Tensor& projected_backward,
+                                                              const std::vector<int>& lengths, const Tensor& initial) const {
+    const int B = projected.size(0), T = projected.size(1), size = forward_cell.state_size();
+    if (!lengths.empty() && static_cast<int>(lengths.size()) != B)
+        reject(fmt::format("recurrent: {} lengths for {} rows", lengths.size(), B), Where::current());
     for (const int length : lengths)
-        if (length < 1 || length > x.size(1))
-            reject(fmt::format("recurrent: a length of {} is not in 1 .. {}", length, x.size(1)), Where::current());
-    const int size = forward_cell.state_size();
+        if (length < 1 || length > T)
+            reject(fmt::format("recurrent: a length of {} is not in 1 .. {}", length, T), Where::current());
     if (!bidirectional) {
-        const Direction forward = run(forward_cell, x, lengths, initial, false);
+        const Direction forward = run_cell(forward_cell, projected, lengths, initial, false);
         return {forward.y, forward.state};
     }
     const Tensor start_forward = initial ? slice(initial, 1, 0, size) : Tensor();
     const Tensor start_backward = initial ? slice(initial, 1, size, 2 * size) : Tensor();
-    const Direction forward = run(forward_cell, x, lengths, start_forward, false);
-    const Direction backward = run(backward_cell, x, lengths, start_backward, true);
+    const Direction forward = run_cell(forward_cell, projected, lengths, start_forward, false);
+    const Direction backward = run_cell(backward_cell, projected_backward, lengths, start_backward, true);
     return {concat({forward.y, backward.y}, 2), concat({forward.state, backward.state}, 1)};
 }
 

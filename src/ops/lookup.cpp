@@ -12,7 +12,7 @@ namespace lookback {
 
 namespace op {
 
-// y_i = W_{id_i}           dW_{id_i} += dy_i
+// y_i = W_{id_i}           dW_{id_i} += dy_i               (index_select: W = x, of any rank)
 struct Embedding final : Node {
     std::vector<int> ids;
     int E;
@@ -90,6 +90,18 @@ Tensor embedding(const Ids& ids, const Tensor& weight, Where where) {
     Shape shape = ids.shape;
     shape.push_back(node->E);
     return record(node, "embedding", std::move(shape), {weight}, where);
+}
+
+Tensor index_select(const Tensor& x, const std::vector<int>& rows, Where where) {
+    if (x.rank() < 1) reject("index_select: a scalar has no rows", where);
+    for (const int row : rows)
+        if (row < 0 || row >= x.size(0)) reject(fmt::format("index_select: no row {} in {}", row, to_string(x.shape())), where);
+    auto* node = new op::Embedding;
+    node->ids = rows;
+    node->E = static_cast<int>(x.size()) / std::max(x.size(0), 1);
+    Shape shape = x.shape();
+    shape[0] = static_cast<int>(rows.size());
+    return record(node, "index_select", std::move(shape), {x}, where);
 }
 
 Tensor dropout(const Tensor& x, double p, Mode mode, Where where) {

@@ -85,8 +85,7 @@ struct GruSequence final : Node {
         std::copy_n(h0, B * H, h);
         Buffer turned;
         real* W_transposed = turned.resize(3 * H * H);
-        for (int j = 0; j < 3 * H; ++j)
-            for (int i = 0; i < H; ++i) W_transposed[i * 3 * H + j] = W[j * H + i];
+        kernels::transpose(3 * H, H, W, H, W_transposed, 3 * H);
         for (int step = 0; step < T; ++step, h += B * H, gates += B * 3 * H, qn += B * H) {
             kernels::gemm_nn(B, 3 * H, H, h, H, W_transposed, 3 * H, gates, 3 * H, b);
             for (int row = 0; row < B; ++row) {

@@ -6,6 +6,7 @@
 
 #include "kernels/kernels.h"
 #include "lookback/tensor/node.h"
+#include "tensor/memory.h"
 
 namespace lookback {
 
@@ -39,9 +40,17 @@ struct Transpose final : Node {
     std::size_t x_index(std::size_t o, std::size_t i, std::size_t m, std::size_t j) const {
         return (((o * I + i) * middle + m) * J + j) * inner;
     }
+    bool is_matrices() const { return middle == 1 && inner == 1; }    // (outer, I, J) -> (outer, J, I)
+
     void forward() override {
         const real* x = inputs[0].data();
         real* y = data;
+        if (is_matrices()) {
+            const int rows = static_cast<int>(I), columns = static_cast<int>(J);
+            for (std::size_t o = 0; o < outer; ++o, x += I * J, y += I * J)
+                kernels::transpose(rows, columns, x, columns, y, rows);
+            return;
+        }
         for (std::size_t o = 0; o < outer; ++o)
             for (std::size_t j = 0; j < J; ++j)
                 for (std::size_t m = 0; m < middle; ++m)
@@ -50,6 +59,16 @@ struct Transpose final : Node {
     void backward() override {
         const real* dy = grad;
         real* dx = grad_of(0);
+        if (is_matrices()) {
+            const int rows = static_cast<int>(J), columns = static_cast<int>(I);
+            Buffer turned;
+            real* dy_turned = turned.resize(I * J);
+            for (std::size_t o = 0; o < outer; ++o, dx += I * J, dy += I * J) {
+                kernels::transpose(rows, columns, dy, columns, dy_turned, rows);
+                kernels::accumulate(I * J, dy_turned, dx);
+            }
+            return;
+        }
         for (std::size_t o = 0; o < outer; ++o)
             for (std::size_t j = 0; j < J; ++j)
                 for (std::size_t m = 0; m < middle; ++m)

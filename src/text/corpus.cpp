@@ -152,14 +152,13 @@ void check_links(const std::filesystem::path& file, const Corpus::Test& test) {
     }
 }
 
+}    // namespace
+
 Vocabulary vocabulary_of(const std::vector<Pair>& pairs, std::vector<std::string> Pair::*side) {
-    std::vector<std::vector<std::string>> sentences;
-    sentences.reserve(pairs.size());
-    for (const Pair& pair : pairs) sentences.push_back(pair.*side);
+    std::vector<const Vocabulary::Sentence*> sentences;
+    for (const Pair& pair : pairs) sentences.push_back(&(pair.*side));
     return Vocabulary::of(sentences);
 }
-
-}    // namespace
 
 std::vector<Pair> read_pairs(const std::filesystem::path& file) {
     Lines lines(file);

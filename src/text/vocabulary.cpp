@@ -11,15 +11,21 @@ Vocabulary::Vocabulary() : tokens{"<pad>", "<s>", "</s>", "<unk>"} {
     for (int id = 0; id < size(); ++id) ids.emplace(tokens[id], id);
 }
 
-Vocabulary Vocabulary::of(const std::vector<std::vector<std::string>>& sentences, int min_count) {
+Vocabulary Vocabulary::of(const std::vector<Sentence>& sentences, int min_count) {
+    std::vector<const Sentence*> pointers;
+    for (const Sentence& sentence : sentences) pointers.push_back(&sentence);
+    return of(pointers, min_count);
+}
+
+Vocabulary Vocabulary::of(const std::vector<const Sentence*>& sentences, int min_count) {
     struct Count {
         std::string_view token;
         int count;
     };
     std::vector<Count> counts;
     std::unordered_map<std::string_view, std::size_t> place;    // of a token in `counts`
-    for (const std::vector<std::string>& sentence : sentences) {
-        for (const std::string& token : sentence) {
+    for (const Sentence* sentence : sentences) {
+        for (const std::string& token : *sentence) {
             const auto [found, is_new] = place.try_emplace(token, counts.size());
             if (is_new) counts.push_back({token, 0});
             ++counts[found->second].count;

@@ -107,9 +107,7 @@ int main(int argc, char** argv) {
     }
     try {
         const std::vector<Pair> pairs = read_pairs(settings.file);
-        std::vector<std::vector<std::string>> sources, targets;
-        for (const Pair& pair : pairs) sources.push_back(pair.source), targets.push_back(pair.target);
-        const Vocabulary source = Vocabulary::of(sources), target = Vocabulary::of(targets);
+        const Vocabulary source = vocabulary_of(pairs, &Pair::source), target = vocabulary_of(pairs, &Pair::target);
         const std::vector<Example> examples = encode(pairs, source, target);
         Random random(1);
         const int V = source.size(), W = target.size(), H = settings.width;

@@ -82,6 +82,39 @@ TEST_CASE("greedy search stops at the longest length it may say") {
     CHECK(greedy(parrot, batch.source, batch.source_lengths, 0)[0].tokens.empty());
 }
 
+// A Parrot whose state lets go of sentences, and counts the rows that it was asked to step.
+struct LettingGo : Parrot {
+    struct State : Parrot::State {
+        void keep(const Numbers& rows) {
+            Ids kept{{static_cast<int>(rows.size()), source.shape[1]}, {}};
+            for (const int row : rows)
+                for (int s = 0; s < source.shape[1]; ++s) kept.values.push_back(source.values[row * source.shape[1] + s]);
+            source = kept;
+        }
+    };
+    int* rows = nullptr;
+
+    State start(const Ids& source, const Numbers& lengths) const { return {Parrot::start(source, lengths)}; }
+    Tensor step(const Numbers& tokens, State& state) const {
+        *rows += static_cast<int>(tokens.size());
+        return Parrot::step(tokens, state);
+    }
+};
+
+TEST_CASE("a state that can let go of sentences is not asked about those that are over, and says the same") {
+    int rows = 0;
+    LettingGo parrot;
+    parrot.rows = &rows;
+    const Batch batch = batch_of({0, 1, 2, 3});
+    const std::vector<Translation> translations = greedy(parrot, batch.source, batch.source_lengths, 20);
+    const std::vector<Translation> expected = greedy(Parrot(), batch.source, batch.source_lengths, 20);
+    for (int b = 0; b < 4; ++b) {
+        CHECK(translations[b].tokens == expected[b].tokens);
+        CHECK(translations[b].attention.weights == expected[b].attention.weights);
+    }
+    CHECK(rows == 4 + 3 + 2 + 1);
+}
+
 TEST_CASE("a translation's map has a row for each token and </s>, and a column for each real source token") {
     const Batch batch = batch_of({0, 3});
     const Translation translation = greedy(Parrot(), batch.source, batch.source_lengths, 20)[1];

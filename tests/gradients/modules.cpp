@@ -57,6 +57,12 @@ TEST_CASE("gradients of the layers") {
         row_of("Linear", Linear(3, 4, unused), {{2, 5, 3}}, apply),
         row_of("Linear without bias", Linear(3, 4, unused, false), {{2, 3}}, apply),
         row_of("Linear, lengths of one", Linear(1, 1, unused), {{1, 1}}, apply),
+        row_of("embedded linear, ids that repeat", Linear(3, 4, unused), {{5, 3}},
+               [](const Linear& layer, Leaves x) {
+                   Embedding table;
+                   table.weight = x[0];
+                   return embedded_linear({{2, 3}, {4, 1, 4, 0, 1, 4}}, table, layer.weight, layer.bias);
+               }),
         row_of("Linear, twice", Linear(3, 3, unused), {{2, 3}}, [](const Linear& layer, Leaves x) { return layer(layer(x[0])); }),
         row_of("Embedding", Embedding(4, 3, unused), {},
                [](const Embedding& table, Leaves) {

@@ -256,6 +256,8 @@ TEST_CASE("gradients of embedding, dropout and cross entropy") {
         {"embedding", {{4, 3}}, [](Leaves x) { return embedding({{2}, {3, 1}}, x[0]); }},
         {"embedding, ids that repeat", {{4, 3}}, [](Leaves x) { return embedding({{2, 3}, {0, 2, 2, 3, 0, 2}}, x[0]); }},
         {"embedding of width one", {{2, 1}}, [](Leaves x) { return embedding({{3}, {1, 0, 1}}, x[0]); }},
+        {"index_select", {{3, 2, 2}}, [](Leaves x) { return index_select(x[0], {2, 0, 2}); }},
+        {"index_select of no rows", {{3, 2}}, [](Leaves x) { return index_select(x[0], {}); }},
         {"embedding of no ids", {{4, 3}}, [](Leaves x) { return embedding({{0, 5}, {}}, x[0]); }},
         {"dropout of a half", {{4, 5}}, dropped(0.5)},
         {"dropout of a tenth", {{4, 5}}, dropped(0.1)},

@@ -110,6 +110,32 @@ TEST_CASE("every parameter asks for a gradient") {
     for (const Tensor& parameter : parameters_of(lstm)) CHECK(parameter.node->requires_grad);
 }
 
+TEST_CASE("embedded_linear is linear after embedding: the same values to the bit, the same gradients") {
+    const Ids ids{{2, 3}, {4, 1, 4, 0, 1, 4}};
+    Random random(1);
+    Embedding table(5, 3, random);
+    const Linear layer(3, 4, random);
+    check_same([&] { return embedded_linear(ids, table, layer.weight, layer.bias); }, [&] { return layer(table(ids)); },
+               {table.weight, layer.weight, layer.bias}, 0, 1e-6);
+    CHECK_THROWS_AS(embedded_linear({{1}, {5}}, table, layer.weight), std::invalid_argument);
+}
+
+TEST_CASE("a recurrent net over tokens is the net over their embeddings, in both directions") {
+    const Ids tokens{{2, 3}, {4, 1, 4, 0, 1, 4}};
+    Random random(1);
+    Embedding table(5, 3, random);
+    Gru gru(3, 2, random, true);
+    for (const auto part : {&Gru::Output::y, &Gru::Output::state})
+        check_same(
+            [&] {
+                return gru(tokens, table, {3, 2}).*part;
+            },
+            [&] {
+                return gru(table(tokens), {3, 2}).*part;
+            },
+            parameters_of(gru), 0, 1e-6);
+}
+
 TEST_CASE("tied weights are listed and counted once, under their first name") {
     Random random(1);
     Tied tied(random);

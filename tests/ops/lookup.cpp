@@ -22,6 +22,16 @@ TEST_CASE("embedding is a product with one-hot rows") {
     check_same([&] { return embedding({{3}, {2, 0, 2}}, weight); }, [&] { return matmul(one_hot, weight); }, {weight}, 0, 0);
 }
 
+TEST_CASE("index_select takes rows of any rank in the order asked for, and says which row is not there") {
+    const Tensor x({3, 1, 2}, {1, 2, 3, 4, 5, 6});
+    CHECK(index_select(x, {2, 0, 2}).shape() == Shape{3, 1, 2});
+    CHECK(index_select(x, {2, 0, 2}).values() == Values{5, 6, 1, 2, 5, 6});
+    CHECK(index_select(x, {}).shape() == Shape{0, 1, 2});
+    check_rejected("index_select: no row 3 in (3, 1, 2)", [&] { index_select(x, {0, 3}); });
+    check_rejected("index_select: no row -1 in (3, 1, 2)", [&] { index_select(x, {-1}); });
+    check_rejected("index_select: a scalar has no rows", [&] { index_select(Tensor::scalar(1), {0}); });
+}
+
 TEST_CASE("dropout zeroes about p of the elements and divides the others by 1 - p") {
     Random random(1);
     Tensor x = Tensor({100, 100}, Values(10000, 3)).requires_grad();

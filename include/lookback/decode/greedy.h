@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <numeric>
 
 #include "lookback/text/batch.h"
 #include "lookback/text/metrics.h"
@@ -17,32 +18,44 @@ struct Translation {
 std::vector<int> argmax_rows(const Tensor& logits);    // (B, V) -> B
 
 // Translates by taking the most likely token at each step until </s>, at most `longest` tokens: greedy search. The model keeps
-// its state (and the Transformer its keys and values), so each step costs one token. Records no graph.
-// Row b of the result belongs to row b of the source; a row's translation does not depend on the other rows.
+// its state (and the Transformer its keys and values), so each step costs one token, and a state with keep(rows) drops the
+// sentences that are over. Records no graph. Translation b belongs to row b of the source and does not depend on the other rows.
 template <class Model>
 std::vector<Translation> greedy(const Model& model, const Ids& source, const std::vector<int>& lengths, int longest) {
     const NoGrad no_grad;
     const int B = source.shape[0], S = source.shape[1];
     std::vector<Translation> translations(B);
+    std::vector<int> tokens(B, Vocabulary::begin), sentences(B);    // of each row of the state
+    std::iota(sentences.begin(), sentences.end(), 0);
     std::vector<bool> done(B);
-    std::vector<int> tokens(B, Vocabulary::begin);
     auto state = model.start(source, lengths);
     for (int t = 0; t < longest && std::ranges::find(done, false) != done.end(); ++t) {
         tokens = argmax_rows(model.step(tokens, state));
-        for (int b = 0; b < B; ++b) {
+        std::vector<int> going;    // rows of sentences that are not over
+        for (int row = 0; row < static_cast<int>(tokens.size()); ++row) {
+            const int b = sentences[row];
             if (done[b]) continue;
             if constexpr (requires { state.weights; }) {
                 AttentionWeights& map = translations[b].attention;
-                const real* row = state.weights.data() + b * S;
+                const real* weights = state.weights.data() + row * S;
                 map.columns = lengths[b];
-                map.weights.insert(map.weights.end(), row, row + lengths[b]);
+                map.weights.insert(map.weights.end(), weights, weights + lengths[b]);
                 ++map.rows;
             }
-            if (tokens[b] == Vocabulary::end)
-                done[b] = true;
-            else
-                translations[b].tokens.push_back(tokens[b]);
+            done[b] = tokens[row] == Vocabulary::end;
+            if (done[b]) continue;
+            translations[b].tokens.push_back(tokens[row]);
+            going.push_back(row);
         }
+        if constexpr (requires { state.keep(going); })
+            if (!going.empty() && 4 * going.size() <= 3 * tokens.size()) {    // else the copy would cost more than it spares
+                state.keep(going);
+                for (std::size_t i = 0; i < going.size(); ++i) {
+                    tokens[i] = tokens[going[i]];
+                    sentences[i] = sentences[going[i]];
+                }
+                tokens.resize(going.size());
+            }
     }
     return translations;
 }

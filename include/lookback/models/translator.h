@@ -13,6 +13,7 @@ namespace lookback {
 //     model(batch)              logits (B, T, V) for the true target: training, "teacher forcing"
 //     model.start(source)       reads the sources, before anything is said
 //     model.step(tokens, state) logits (B, V) for the token after `tokens` (B); nothing that was computed is computed again
+//     state.keep(rows)          goes on with some of the sentences
 
 // An encoder-decoder whose decoder sees the last state of the encoder and nothing else: one vector for a whole sentence.
 // h = GRU(source), s_t = GRU([y_{t-1}; h], s_{t-1}), s_0 = h, logits_t = W s_t. Cho et al. 2014, arXiv:1406.1078, section 2.2.
@@ -25,6 +26,8 @@ struct FixedVector {
     struct State {
         Tensor h;                // (B, H)
         Tensor from_sentence;    // (B, 3H): what the sentence adds to the decoder's gates at every step
+        Tensor weight_token;     // (3H, E): the columns of decoder.weight_ih that read a token
+        void keep(const std::vector<int>& rows);
     };
 
     FixedVector() = default;
@@ -49,6 +52,9 @@ struct AttentionTranslator {
         Tensor h;                                // (B, H)
         Tensor memory, prepared, key_padding;    // (B, S, H), (B, S, A), (B, S)
         Tensor weights;                          // (B, S): where the last step looked
+        Tensor weight_token = {};                // (3H, E): the columns of decoder.weight_ih that read a token,
+        Tensor weight_context = {};              // (3H, H): and those that read the context
+        void keep(const std::vector<int>& rows);
     };
 
     AttentionTranslator() = default;
@@ -78,6 +84,7 @@ struct TransformerTranslator {
         std::vector<TransformerDecoderLayer::Cache> caches;    // one a layer
         int length = 0;                                        // tokens said so far
         Tensor weights;                                        // (B, S): the last layer's look at the source, mean over its heads
+        void keep(const std::vector<int>& rows);
     };
 
     TransformerTranslator() = default;

@@ -25,6 +25,11 @@ struct Embedding {
     void parameters(const Visit& visit);
 };
 
+// linear(embedding(ids), weight, bias), with the product of each distinct token computed once: a batch says the same words again and
+// again. Same values to the bit; ids (...) -> (..., out).
+Tensor embedded_linear(const Ids& ids, const Embedding& embedding, const Tensor& weight, const Tensor& bias = {},
+                       Where where = Where::current());
+
 // Mean 0 and variance 1 over the last dimension, then a learned scale and shift. Ba et al. 2016, arXiv:1607.06450.
 struct LayerNorm {
     Tensor weight, bias;    // (C), (C); start at 1 and 0

@@ -14,6 +14,10 @@ struct Ids {
 // std::invalid_argument, with the place, for an id outside 0 .. V-1.
 Tensor embedding(const Ids& ids, const Tensor& weight, Where where = Where::current());
 
+// The rows with these indices along the first dimension, in this order; one may come twice: (B, ...) -> (rows, ...).
+// std::invalid_argument for an index that is not there. As torch.index_select with dim = 0.
+Tensor index_select(const Tensor& x, const std::vector<int>& rows, Where where = Where::current());
+
 // Training or evaluation, passed to what behaves differently in the two: in training it carries the random numbers.
 //     model(batch, {&random})      dropout drops          model(batch, evaluation)      dropout does nothing
 struct Mode {

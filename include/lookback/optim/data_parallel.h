@@ -32,7 +32,8 @@ class DataParallel {
         if (count > static_cast<int>(replicas.size()))
             throw std::invalid_argument("data parallel: more shards than replicas; make fewer shards");
         std::vector<double> losses(count);
-        workers.run(count, [&](int shard) {
+        workers.run(count, [&](int task) {
+            const int shard = count - 1 - task;    // the longest sentences are last in a batch: nobody should wait for them
             zero_grad(replicas[shard]);
             const Tensor loss = loss_of(replicas[shard], shard);
             losses[shard] = static_cast<double>(loss.item());

@@ -25,6 +25,9 @@ using Alignment = std::vector<std::pair<int, int>>;
 // line without a tab, an empty side, bytes that are no UTF-8, a control character, a token longer than 1,000 bytes.
 std::vector<Pair> read_pairs(const std::filesystem::path& file);
 
+// All tokens of one side of the pairs: vocabulary_of(pairs, &Pair::source).
+Vocabulary vocabulary_of(const std::vector<Pair>& pairs, std::vector<std::string> Pair::*side);
+
 // The alignments of a file in Pharaoh format, one a line: "0-0 1-2 2-1" (source-target). A blank line is a pair without
 // links. BadInput if a link is malformed or the lines are not as many as the `expected` pairs.
 std::vector<Alignment> read_alignments(const std::filesystem::path& file, std::size_t expected);

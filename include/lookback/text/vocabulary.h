@@ -25,7 +25,9 @@ class Vocabulary {
 
     // The tokens that occur at least `min_count` times, most frequent first, equally frequent ones by their bytes: the
     // same sentences in any order give the same numbers.
-    static Vocabulary of(const std::vector<std::vector<std::string>>& sentences, int min_count = 1);
+    using Sentence = std::vector<std::string>;
+    static Vocabulary of(const std::vector<Sentence>& sentences, int min_count = 1);
+    static Vocabulary of(const std::vector<const Sentence*>& sentences, int min_count = 1);    // the same, without copies
 
     int size() const;
     int id(std::string_view token) const;      // `unknown` if the token is not there
