@@ -61,6 +61,15 @@ static V larger(V candidate, V largest) {
     return candidate != candidate ? candidate : seen;
 }
 
+static real largest_of(const Vector& lane) {
+    using Four [[gnu::vector_size(4 * sizeof(real))]] = real;
+    Four fours[lanes / 4];
+    std::memcpy(fours, &lane, sizeof lane);
+    Four four = fours[0];
+    for (int i = 1; i < lanes / 4; ++i) four = larger(fours[i], four);
+    return larger(larger(four[3], four[2]), larger(four[1], four[0]));
+}
+
 real max(size_t n, const real* x) {
     if (use_reference()) return reference::max(n, x);
     constexpr real lowest = -elementary::infinity;
@@ -68,12 +77,9 @@ real max(size_t n, const real* x) {
     size_t i = 0;
     for (; i + lanes <= n; i += lanes) lane = larger(load(x + i), lane);
     if (i < n && n >= lanes) lane = larger(load(x + n - lanes), lane);    // some for the second time
-    real largest[lanes], rest = lowest;
-    std::memcpy(largest, &lane, sizeof largest);
-    for (int half = lanes / 2; half > 0; half /= 2)
-        for (int l = 0; l < half; ++l) largest[l] = larger(largest[l + half], largest[l]);
+    real rest = lowest;
     for (; n < lanes && i < n; ++i) rest = larger(x[i], rest);
-    return larger(rest, largest[0]) + 0;
+    return larger(rest, largest_of(lane)) + 0;
 }
 
 void softmax(size_t n, const real* x, real* y) {

@@ -31,7 +31,8 @@ using VectorAnywhere [[gnu::vector_size(vector_bytes), gnu::aligned(sizeof(real)
 using VectorBits [[gnu::vector_size(vector_bytes)]] = RealBits;
 constexpr int lanes = vector_bytes / sizeof(real);
 
-// Internal linkage, because files of different optimisation levels include this.
+// Internal linkage, because files of different optimisation levels include this. A Mask stands for a register's first lanes: load and
+// only() have 0 in the others, store leaves them alone.
 namespace {
 
 [[maybe_unused]] inline Vector load(const real* from) { return *reinterpret_cast<const VectorAnywhere*>(from); }
@@ -45,6 +46,7 @@ using Mask = __mmask16;
 [[maybe_unused]] inline Mask first(int count) { return Mask((1u << count) - 1); }
 [[maybe_unused]] inline Vector load(const real* from, Mask m) { return (Vector)_mm512_maskz_loadu_ps(m, from); }
 [[maybe_unused]] inline void store(real* to, Mask m, Vector v) { _mm512_mask_storeu_ps(to, m, (__m512)v); }
+[[maybe_unused]] inline Vector only(Vector v, Mask m) { return (Vector)_mm512_maskz_mov_ps(m, (__m512)v); }
 [[maybe_unused]] inline Vector fma(Vector a, Vector b, Vector c) {
     return (Vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 }
@@ -55,6 +57,7 @@ using Mask = __mmask8;
 [[maybe_unused]] inline Mask first(int count) { return Mask((1u << count) - 1); }
 [[maybe_unused]] inline Vector load(const real* from, Mask m) { return (Vector)_mm512_maskz_loadu_pd(m, from); }
 [[maybe_unused]] inline void store(real* to, Mask m, Vector v) { _mm512_mask_storeu_pd(to, m, (__m512d)v); }
+[[maybe_unused]] inline Vector only(Vector v, Mask m) { return (Vector)_mm512_maskz_mov_pd(m, (__m512d)v); }
 [[maybe_unused]] inline Vector fma(Vector a, Vector b, Vector c) {
     return (Vector)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
 }
@@ -84,6 +87,7 @@ struct Mask {
     }
     if (m.count & 1) _mm_store_ss(to, rest);
 }
+[[maybe_unused]] inline Vector only(Vector v, Mask m) { return (Vector)((__m256i)v & m.chosen); }
 [[maybe_unused]] inline Vector fma(Vector a, Vector b, Vector c) {
     return (Vector)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 }
@@ -93,6 +97,7 @@ struct Mask {
 }
 [[maybe_unused]] inline Vector load(const real* from, Mask m) { return (Vector)_mm256_maskload_pd(from, m.chosen); }
 [[maybe_unused]] inline void store(real* to, Mask m, Vector v) { _mm256_maskstore_pd(to, m.chosen, (__m256d)v); }
+[[maybe_unused]] inline Vector only(Vector v, Mask m) { return (Vector)((__m256i)v & m.chosen); }
 [[maybe_unused]] inline Vector fma(Vector a, Vector b, Vector c) {
     return (Vector)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
 }
@@ -111,6 +116,10 @@ struct Mask {
 }
 [[maybe_unused]] inline void store(real* to, Mask m, Vector v) {
     for (int l = 0; l < m.count; ++l) to[l] = v[l];
+}
+[[maybe_unused]] inline Vector only(Vector v, Mask m) {
+    for (int l = m.count; l < lanes; ++l) v[l] = 0;
+    return v;
 }
 [[maybe_unused]] inline Vector fma(Vector a, Vector b, Vector c) {
     Vector r;
@@ -145,19 +154,12 @@ inline Vector load_quads(Place place) {
 struct Whole {};
 [[maybe_unused]] inline Vector load(const real* from, Whole) { return load(from); }
 [[maybe_unused]] inline void store(real* to, Whole, Vector v) { store(to, v); }
+[[maybe_unused]] inline Vector only(Vector v, Whole) { return v; }
 
 [[maybe_unused]] inline Vector sqrt(Vector x) {
     Vector r;
     for (int l = 0; l < lanes; ++l) r[l] = std::sqrt(x[l]);    // exact, so any instruction for it gives the same
     return r;
-}
-
-// The lanes of a part, with 0 in the others.
-[[maybe_unused]] inline Vector only(Vector v, Whole) { return v; }
-[[maybe_unused]] inline Vector only(Vector v, Mask m) {
-    real all[lanes] = {};
-    store(all, m, v);
-    return load(all);
 }
 
 // body(i, part) for each register-full of n elements: i is where it starts, part is Whole or, for the last, a Mask.

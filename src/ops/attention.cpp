@@ -67,11 +67,14 @@ struct AttentionWeights final : Node {
         for (int b = 0; b < B; ++b)
             for (int head = 0; head < heads; ++head) {
                 kernels::gemm_nt(T, S, K, q + b * T * C + head * K, C, k + b * S * C + head * K, C, y, S, zeros.data());
-                for (int t = 0; t < T; ++t, y += S, mask_row.next()) {
+                for (int t = 0; t < T; ++t, y += S) {
                     const int visible = causal ? t + S - T + 1 : S;
                     kernels::scale(visible, scale, y, y);
-                    for (int s = 0; mask && s < visible; ++s)
-                        if (mask[mask_row.offset + s * mask_row.step] == 0) y[s] = -std::numeric_limits<real>::infinity();
+                    if (mask) {
+                        for (int s = 0; s < visible; ++s)
+                            if (mask[mask_row.offset + s * mask_row.step] == 0) y[s] = -std::numeric_limits<real>::infinity();
+                        mask_row.next();
+                    }
                     kernels::softmax(visible, y, y);
                     std::fill(y + visible, y + S, real(0));
                 }

@@ -8,6 +8,7 @@
 #include "kernels/kernels.h"
 #include "lookback/tensor/node.h"
 #include "ops/broadcast.h"
+#include "tensor/memory.h"
 
 namespace lookback {
 
@@ -151,19 +152,27 @@ struct Relu final : Node {
 
 // y = x Phi(x),  Phi(x) = (1 + erf(x / sqrt 2)) / 2           dx = dy (Phi(x) + x phi(x)),  phi(x) = e^{-x^2/2} / sqrt(2 pi)
 struct GeluErf final : Node {
-    static real phi_integral(real x) { return (1 + kernels::erf(x * real(0.70710678118654752440))) / 2; }
+    static constexpr real root_half = real(0.70710678118654752440),
+                          root_2pi = real(0.39894228040143267794);    // sqrt(1/2), 1/sqrt(2pi)
 
     void forward() override {
         const real* x = inputs[0].data();
-        for (std::size_t i = 0; i < size; ++i) data[i] = x[i] * phi_integral(x[i]);
+        Buffer erf_of_x;
+        real* e = erf_of_x.resize(size);
+        kernels::scale(size, root_half, x, e);
+        kernels::erf(size, e, e);
+        for (std::size_t i = 0; i < size; ++i) data[i] = x[i] * ((1 + e[i]) / 2);
     }
     void backward() override {
         const real *x = inputs[0].data(), *dy = grad;
         real* dx = grad_of(0);
-        for (std::size_t i = 0; i < size; ++i) {
-            const real density = real(0.39894228040143267794) * kernels::exp(-x[i] * x[i] / 2);
-            dx[i] += dy[i] * (phi_integral(x[i]) + x[i] * density);
-        }
+        Buffer erf_of_x, density_of_x;
+        real *e = erf_of_x.resize(size), *density = density_of_x.resize(size);
+        kernels::scale(size, root_half, x, e);
+        kernels::erf(size, e, e);
+        for (std::size_t i = 0; i < size; ++i) density[i] = -x[i] * x[i] / 2;
+        kernels::exp(size, density, density);
+        for (std::size_t i = 0; i < size; ++i) dx[i] += dy[i] * ((1 + e[i]) / 2 + x[i] * (root_2pi * density[i]));
     }
 };
 
@@ -172,19 +181,21 @@ struct GeluErf final : Node {
 struct GeluTanh final : Node {
     static constexpr real root = real(0.79788456080286535588), cubic = real(0.044715);
 
-    static real t_of(real x) { return kernels::tanh(root * (x + cubic * x * x * x)); }
+    Buffer saved_t;
 
     void forward() override {
         const real* x = inputs[0].data();
-        for (std::size_t i = 0; i < size; ++i) data[i] = x[i] * (1 + t_of(x[i])) / 2;
+        real* t = saved_t.resize(size);
+        for (std::size_t i = 0; i < size; ++i) t[i] = root * (x[i] + cubic * x[i] * x[i] * x[i]);
+        kernels::tanh(size, t, t);
+        for (std::size_t i = 0; i < size; ++i) data[i] = x[i] * (1 + t[i]) / 2;
     }
     void backward() override {
-        const real *x = inputs[0].data(), *dy = grad;
+        const real *x = inputs[0].data(), *t = saved_t.data, *dy = grad;
         real* dx = grad_of(0);
         for (std::size_t i = 0; i < size; ++i) {
-            const real t = t_of(x[i]);
             const real slope = root * (1 + 3 * cubic * x[i] * x[i]);
-            dx[i] += dy[i] * ((1 + t) / 2 + x[i] * (1 - t * t) * slope / 2);
+            dx[i] += dy[i] * ((1 + t[i]) / 2 + x[i] * (1 - t[i] * t[i]) * slope / 2);
         }
     }
 };

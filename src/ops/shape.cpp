@@ -153,9 +153,15 @@ struct Sum final : Node {
     void backward() override {
         const real* dy = grad;
         real* dx = grad_of(0);
-        for (std::size_t o = 0; o < outer; ++o, dy += inner)
+        for (std::size_t o = 0; o < outer; ++o, dy += inner) {
+            if (inner == 1) {
+                kernels::shift(n, scale * dy[0], dx, dx);
+                dx += n;
+                continue;
+            }
             for (std::size_t i = 0; i < n; ++i, dx += inner)
                 for (std::size_t k = 0; k < inner; ++k) dx[k] += scale * dy[k];
+        }
     }
 };
 

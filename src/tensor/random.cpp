@@ -60,8 +60,12 @@ double Random::normal() {
 std::vector<int> Random::permutation(int n) {
     std::vector<int> order(static_cast<std::size_t>(n));
     std::iota(order.begin(), order.end(), 0);
-    for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[below(i)]);
+    shuffle(order);
     return order;
+}
+
+void Random::shuffle(std::span<int> order) {
+    for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[below(i)]);
 }
 
 Random Random::split(std::uint64_t key) const {

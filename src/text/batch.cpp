@@ -134,7 +134,9 @@ BatchStream::BatchStream(const std::vector<Example>& data, int rows_a_batch, Ran
 
 void BatchStream::seek(int epoch, int position) {
     Random shuffler = random.split(static_cast<std::uint64_t>(epoch));
-    std::vector<int> order = shuffler.permutation(static_cast<int>(examples->size()));
+    order.resize(examples->size());    // kept, for its memory
+    std::iota(order.begin(), order.end(), 0);
+    shuffler.shuffle(order);
     std::vector<std::vector<int>> batches;
     for (std::vector<int>& rows : cut(order, static_cast<std::size_t>(batch_size) * pool)) {
         sort_by_length(*examples, rows);

@@ -4,61 +4,24 @@
 // time spent on each figure (default 0.3).
 #include <fmt/core.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "../../src/kernels/kernels.h"
-#include "../../src/kernels/simd.h"
+#include "kernels/kernels.h"
+#include "measure.h"
 
 #ifdef LOOKBACK_HAS_OPENBLAS
 #include <cblas.h>
 #endif
 
 using namespace lookback;
+using bench::seconds_of;
 
 namespace {
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-// The best of many short runs, since other programs can only make a run slower.
-double seconds_of(const std::function<void()>& call, double budget) {
-    int calls = 1;
-    double best = 1e9;
-    for (const double start = now(); now() - start < budget;) {
-        const double begin = now();
-        for (int i = 0; i < calls; ++i) call();
-        const double each = (now() - begin) / calls;
-        best = std::min(best, each);
-        if (each * calls < 1e-3) calls *= 2;
-    }
-    return best;
-}
-
-// Twelve chains of fma on registers, and nothing else.
-double peak_flops() {
-    constexpr int chains = 12, turns = 4096;
-    static volatile real sink;
-    const double seconds = seconds_of(
-        [] {
-            kernels::Vector sum[chains];
-            for (int i = 0; i < chains; ++i) sum[i] = kernels::Vector{} + real(i);
-            const kernels::Vector a = kernels::Vector{} + real(0.5) + sink;
-            for (int k = 0; k < turns; ++k)
-#pragma GCC unroll 12
-                for (int i = 0; i < chains; ++i) sum[i] = kernels::fma(a, sum[i], a);
-            for (int i = 1; i < chains; ++i) sum[0] = sum[0] + sum[i];
-            sink = sum[0][0] * 0;
-        },
-        1.0);
-    return 2.0 * chains * turns * kernels::lanes / seconds;
-}
 
 struct Shape {
     int M, K, N;
@@ -111,7 +74,7 @@ int main(int argc, char** argv) {
                             {32, 384, 128},   {384, 32, 128},   {640, 64, 64},    {640, 64, 256},     {640, 128, 512},
                             {1300, 128, 128}, {128, 1300, 128}, {640, 512, 2048}, {1024, 1024, 1024}, {20, 16, 20},
                             {50, 16, 50},     {50, 50, 16},     {7, 64, 100},     {1, 128, 384}};
-    const double peak = peak_flops();
+    const double peak = bench::peak_flops();
     fmt::print("peak of one core: {:.1f} GFLOP/s in {} ({} lanes)\n\n", peak * 1e-9, sizeof(real) == 4 ? "float" : "double",
                kernels::lanes);
     fmt::print("{:>5} {:>5} {:>5}  form  {:>8} {:>7} {:>10}\n", "M", "K", "N", "GFLOP/s", "of peak", "/ OpenBLAS");
@@ -124,7 +87,9 @@ int main(int argc, char** argv) {
         for (std::size_t i = 0; i < b_size; ++i) B[i] = real(i % 13) * real(0.1) - real(0.6);
         for (const Form form : {Form::nn, Form::nt, Form::tn}) {
             const char* name = form == Form::nn ? "nn" : form == Form::nt ? "nt" : "tn";
-            kernels::Gemm* const gemm = form == Form::nn ? kernels::gemm_nn : form == Form::nt ? kernels::gemm_nt : kernels::gemm_tn;
+            kernels::Gemm* const gemm = form == Form::nn   ? kernels::gemm_nn
+                                        : form == Form::nt ? kernels::gemm_nt
+                                                           : kernels::gemm_tn;
             const int lda = form == Form::tn ? s.M : s.K, ldb = form == Form::nt ? s.K : s.N;
             const double flop = 2.0 * s.M * s.N * s.K;
             const auto ours = [&] { gemm(s.M, s.N, s.K, A.data(), lda, B.data(), ldb, C.data(), s.N, nullptr); };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "lookback/tensor/real.h"
@@ -17,7 +18,8 @@ class Random {
     std::uint64_t below(std::uint64_t bound);    // uniform in 0 .. bound-1, unbiased; bound > 0
     double uniform();                            // uniform in [0, 1), 53 bits
     double normal();                             // mean 0, variance 1 (Marsaglia's polar method)
-    std::vector<int> permutation(int n);         // 0 .. n-1 in random order (Fisher-Yates)
+    void shuffle(std::span<int> order);          // puts it in random order (Fisher-Yates)
+    std::vector<int> permutation(int n);         // 0 .. n-1, shuffled
 
     // An independent generator for one purpose, such as one shard of one step: the same key gives the same stream.
     Random split(std::uint64_t key) const;

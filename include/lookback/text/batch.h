@@ -61,7 +61,8 @@ class BatchStream {
     int batch_size, pool;
     Random random;    // never drawn from: each epoch splits its own off
     int current_epoch = 0, current_position = 0;
-    std::vector<std::vector<int>> epoch_rows;    // the rows of each batch of the current epoch
+    std::vector<int> order;                      // the examples in the order of the current epoch
+    std::vector<std::vector<int>> epoch_rows;    // the rows of each of its batches
 };
 
 // Each example exactly once, short sources first: for evaluation. Batch::examples tells which row is which.
