@@ -17,6 +17,7 @@
 #include <cmath>
 
 #include "lookback/decode/evaluate.h"
+#include "lookback/draw/steps.h"
 #include "lookback/draw/svg.h"
 #include "lookback/draw/terminal.h"
 #include "lookback/models/translator.h"
@@ -118,6 +119,16 @@ std::string most(const AttentionMap& map, std::size_t t) {
     return map.columns[std::max_element(row, row + static_cast<std::ptrdiff_t>(map.columns.size())) - row];
 }
 
+// The loss of this one sentence, for a browser: every op of the graph forward, and every op backward.
+void write_sentence(AttentionTranslator& model, const Pair& pair, const Corpus& corpus, const std::filesystem::path& folder) {
+    const Batch sentence = batches_in_order(encode({pair}, corpus.source, corpus.target), 1)[0];
+    zero_grad(model);
+    const Tensor loss = cross_entropy(model(sentence), sentence.target_out);
+    backward(loss);
+    write_steps(loss, folder / "steps.html");
+    write_graph(loss, folder / "graph.dot");
+}
+
 // ---- 4. The tour -----------------------------------------------------------------------------------------------------------
 
 int tour(const Options& options) {
@@ -173,7 +184,8 @@ int tour(const Options& options) {
         fmt::print("   {}: {:.0f} % of the words look at their own, though nobody told it which\n", test.name, 100 * right);
     if (!options.out.empty()) {
         write_file(options.out / "love.svg", svg::attention_map(map));
-        fmt::print("   picture: {}\n", (options.out / "love.svg").string());
+        write_sentence(model, love, corpus, options.out);
+        fmt::print("   in {}: love.svg, this map; steps.html, its loss op by op; graph.dot\n", options.out.string());
     }
 
     Claims claims;

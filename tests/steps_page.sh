@@ -1,0 +1,26 @@
+#!/bin/sh
+# steps_page.sh STEPS_PAGE: a browser without a window goes through pages of write_steps by arrow keys; steps_page.cpp says what is
+# compared. Skipped (77) where there is no Chromium.
+set -u
+program=$1
+for browser in chromium chromium-browser google-chrome ''; do
+    command -v "$browser" >/dev/null && break
+done
+[ -n "$browser" ] || { echo 'skipped: no chromium' && exit 77; }
+folder=$(mktemp -d) && trap 'rm -rf "$folder"' EXIT && cd "$folder" || exit 1
+
+"$program" . || exit 1
+for size in 1200,900 500,800; do
+    for page in small sentence; do
+        HOME=$folder timeout 60 "$browser" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --user-data-dir="$folder/profile" \
+            --window-size=$size --virtual-time-budget=20000 --enable-logging=stderr --dump-dom "file://$folder/$page.html" >$page.dom 2>log
+        [ -s $page.dom ] || { tail -3 log && echo 'skipped: chromium does not start here' && exit 77; }
+        grep -o '<p>report [^<]*' $page.dom | sed 's/<p>report //; s/&lt;/</g; s/&gt;/>/g; s/&amp;/\&/g' >$page.report
+        grep CONSOLE log | sed 's/^/bad|console: /' >>$page.report
+    done
+    "$program" . check >result
+    status=$?
+    [ $status = 0 ] && [ $size = 1200,900 ] && continue
+    cat result
+    exit $status
+done
