@@ -44,7 +44,10 @@ constexpr std::string_view script = R"script(<script>
     if (i === 5) slider.focus();  // where the arrow keys are the slider's own
     press("ArrowRight");
     if (+slider.value !== i) bad(`the slider stands at ${slider.value} after ${i} keys`);
-    if (document.querySelectorAll(".current").length !== (i === last ? 0 : 1)) bad(`no current row at ${i}`);
+    const current = document.querySelectorAll("ol > li > button[aria-current=step]");
+    if (current.length !== (i === last ? 0 : 1)) bad(`${current.length} rows of the list are the current one at ${i}`);
+    if (i < last && !document.querySelector("[role=status]").innerText.includes(current[0].ariaLabel.split(",")[0].split(" (")[0]))
+      bad(`a screen reader is not told of ${current[0].ariaLabel} at ${i}`);
     seen.push(text());
     visited.add(text());
     report();

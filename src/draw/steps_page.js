@@ -17,30 +17,29 @@ const shapeText = node => `(${node.shape.join(", ")})`, short = node => node.lab
 const listed = names => names.length < 2 ? names.join() : names.slice(0, -1).join(", ") + " and " + names[names.length - 1];
 const gradientAt = (node, step) => node.gradients.filter(gradient => gradient.at <= step).pop();
 
-// Each tensor has a lane from its row to that of its last user; an op goes on in a lane that ends with it, so that a chain is a line.
-const rowHeight = 26;
-nodes.forEach((node, row) => { node.lastRow = row; node.inputs.forEach(input => { nodes[input].lastRow = row; }); });
-const lanes = [];
-nodes.forEach((node, row) => {
-  let lane = -1;
-  for (const input of new Set(node.inputs)) {
-    if (nodes[input].lastRow !== row) continue;
-    lanes[nodes[input].lane] = undefined;
-    if (nodes[input].inputs.length > 0 && (lane < 0 || nodes[input].lane < lane)) lane = nodes[input].lane;
-  }
-  if (lane < 0) for (lane = node.inputs.length > 0 ? 0 : 1; lanes[lane]; ++lane);
-  lanes[lane] = node;
-  node.lane = lane;
-});
-const laneWidth = Math.min(14, Math.max(5, (innerWidth > 800 ? 140 : 80) / lanes.length));
-const x = node => 14 + node.lane * laneWidth, y = node => (nodes.indexOf(node) + .5) * rowHeight;
+// Each tensor has a lane from its row to that of its last near user; an op goes on in a lane that ends with it, so that a chain is
+// a line. Wires to users further down share lane 0: a weight that is used at every step of a sentence would fill a lane for all.
+const rowHeight = 26, farthest = 16, lanes = [true];
+nodes.forEach((node, row) => { node.row = node.lastRow = row; });
+for (const user of nodes) for (const index of user.inputs)
+  if (user.row - index <= farthest) nodes[index].lastRow = Math.max(nodes[index].lastRow, user.row);
+for (const node of nodes) {
+  const ending = node.inputs.map(index => nodes[index]).filter(input => input.inputs.length > 0 && input.lastRow === node.row);
+  lanes.forEach((holder, lane) => { if (lane > 0 && holder && holder.lastRow <= node.row) lanes[lane] = undefined; });
+  node.lane = ending.length > 0 ? Math.min(...ending.map(input => input.lane)) : node.inputs.length > 0 ? 1 : 2;
+  while (lanes[node.lane]) ++node.lane;
+  lanes[node.lane] = node;
+}
+const isWide = innerWidth > 800, laneWidth = Math.min(14, (isWide ? 150 : 90) / lanes.length);
+const x = node => 10 + node.lane * laneWidth, y = node => (node.row + .5) * rowHeight;
 
 const svg = document.querySelector("svg"), wires = [];
 for (const user of nodes) for (const index of new Set(user.inputs)) {
-  const input = nodes[index], path = document.createElementNS(svg.namespaceURI, "path");
-  const bend = y(user) - rowHeight, from = x(input), to = x(user);
-  path.setAttribute("d", from === to ? `M${from} ${y(input)}V${y(user)}`
-    : `M${from} ${y(input)}V${bend}C${from} ${bend + rowHeight * .6} ${to} ${bend + rowHeight * .4} ${to} ${y(user)}`);
+  const input = nodes[index], path = document.createElementNS(svg.namespaceURI, "path"), isFar = user.row - input.row > farthest;
+  const from = x(input), via = isFar ? 10 : from, to = x(user), top = y(input), bottom = y(user), bend = bottom - rowHeight;
+  const curve = (x1, y1, x2, y2) => x1 === x2 ? `V${y2}` : `C${x1} ${y1 + rowHeight * .6} ${x2} ${y2 - rowHeight * .6} ${x2} ${y2}`;
+  path.setAttribute("d", `M${from} ${top}` + (isFar ? curve(from, top, via, top + rowHeight) : "") + `V${bend}` + curve(via, bend, to, bottom));
+  if (isFar) path.classList.add("far");
   svg.append(path);
   wires.push({path, user, input});
 }
@@ -52,13 +51,15 @@ for (const node of nodes) {
   node.dot.style.left = x(node) - 5 + "px";
   node.valueText = make("span", "number optional");
   node.slopeText = make("span", "number slope");
-  node.button = make("button", "row", make("span", "name", short(node) + " ", make("span", "shape", shapeText(node))), node.valueText, node.slopeText);
-  node.button.title = node.where;
+  let name = short(node);    // of the parts of a long name the last ones tell most
+  while (name.length > 24 && name.split(".").length > 2) name = "…" + name.slice(name.indexOf(".") + 1);
+  node.button = make("button", "row", make("span", "name", name + " ", make("span", "shape", shapeText(node))), node.valueText, node.slopeText);
+  node.button.title = `${node.label}, ${node.where}`;
   node.button.onclick = () => show(node.inputs.length === 0 ? (step < turn ? 0 : last) : step < turn ? node.forward : node.backward);
   node.item = make("li", "node", node.dot, node.button);
   at("list").append(node.item);
 }
-at("graph").style.setProperty("--lanes", 16 + lanes.length * laneWidth + "px");
+at("graph").style.setProperty("--lanes", 10 + lanes.length * laneWidth + "px");
 
 // One array of a tensor, its value or a gradient: a picture if it is large, and the numbers, of which a few may be shown.
 function panel(node, array, title, marks) {
@@ -78,7 +79,7 @@ function panel(node, array, title, marks) {
   if (node.size > 1) {
     const head = make("tr", "", node.rows > 1 ? make("th") : "");
     for (let column = 0; column < columns; ++column) head.append(make("th", "", String(column)));
-    if (isCutAcross) head.append(make("th", "", `… of ${node.columns}`));
+    if (isCutAcross) head.append(make("th", "", "…", make("span", "optional", ` of ${node.columns}`)));
     table.append(head);
   }
   node.shownRows.forEach((row, r) => {
@@ -108,7 +109,7 @@ function panel(node, array, title, marks) {
 }
 
 function draw(canvas, picture, columns) {
-  const rows = picture.length / columns, side = columns > 32 ? 4 : 6, height = rows === 1 ? 16 : side;
+  const rows = picture.length / columns, side = columns > 32 ? 3 : 5, height = rows === 1 ? 16 : side;
   canvas.width = columns * side;
   canvas.height = rows * height;
   const context = canvas.getContext("2d"), style = getComputedStyle(document.body);
@@ -165,8 +166,10 @@ function show(wanted) {
     if (node === current) node.button.setAttribute("aria-current", "step");
     else node.button.removeAttribute("aria-current");
   }
-  for (const {path, user, input} of wires)
-    path.setAttribute("class", user === op && (!isBack || input.learns) ? "now" : input.learns && user.backward <= step ? "went" : "");
+  for (const {path, user, input} of wires) {
+    path.classList.toggle("now", user === op && (!isBack || input.learns));
+    path.classList.toggle("went", input.learns && user.backward <= step);
+  }
 
   at("source").hidden = !current;
   if (current) {
@@ -195,7 +198,8 @@ function show(wanted) {
     at("cards").replaceChildren(card(loss, "loss", step, true));
   } else if (step < last) {
     at("phase").textContent = `Backward ${step - turn} of ${ops.length}`;
-    at("sentence").textContent = `A gradient of norm ${gradientAt(op, step).norm} has arrived: all that use it have added theirs. ` +
+    at("sentence").textContent = (op === loss ? "The loss begins with its gradient of 1. "
+      : `A gradient of norm ${gradientAt(op, step).norm} has arrived: all that use it have added theirs. `) +
       `By the chain rule it goes on to ${listed(inputs.filter(input => input.learns).map(short))}.`;
     at("cards").replaceChildren(card(op, "arrives at", step, true), ...inputCards);
   } else {
