@@ -4,9 +4,11 @@
 //     steps_page FOLDER check      compares the reports, NAME.report, with the gradients that backward() leaves
 #include <fmt/format.h>
 
-#include <cmath>
+#include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <map>
+#include <set>
 #include <sstream>
 
 #include "lookback/draw/steps.h"
@@ -21,8 +23,8 @@ using namespace lookback;
 
 namespace {
 
-// Goes through the whole page by keys, there and back. A line of the report is `step|label|row column|text` for each cell of a
-// gradient that has arrived at an op, or that is in a leaf at the end; `bad|...` is something that should not be.
+// Goes through the whole page by keys, there and back. A line of the report is `step|label|row column|text` for each cell of each
+// gradient on the way back and at the end; `bad|...` is something that should not be.
 constexpr std::string_view script = R"script(<script>
 {
   const lines = [], bad = text => lines.push("bad|" + text);
@@ -33,10 +35,9 @@ constexpr std::string_view script = R"script(<script>
   const report = () => {
     const isEnd = document.getElementById("phase").textContent === "End";
     if (!isEnd && !document.getElementById("phase").textContent.startsWith("Backward")) return;
-    for (const card of document.querySelectorAll(isEnd ? ".card" : ".card.main")) {
-      const figure = card.querySelector("figure");
-      if (!figure.textContent.startsWith("gradient")) bad("no gradient first in " + card.dataset.label);
-      for (const cell of figure.querySelectorAll("td[data-place]"))
+    for (const card of document.querySelectorAll(".card")) {
+      const figure = [...card.querySelectorAll("figure")].find(figure => figure.textContent.startsWith("gradient"));
+      for (const cell of figure ? figure.querySelectorAll("td[data-place]") : [])
         lines.push([slider.value, card.dataset.label, cell.dataset.place, cell.textContent.replace(" changed", "")].join("|"));
     }
   };
@@ -97,50 +98,87 @@ Tensor sentence_loss() {
     return cross_entropy(model(batch), batch.target_out);
 }
 
-// Compares a report with backward(). The number of failures.
-int check(const std::string& name, const Tensor& loss, const std::filesystem::path& folder) {
+// What the page shows at a step, of tensors that are shown in full.
+struct Shown {
+    std::map<std::string, std::vector<real>> gradients;    // of all tensors, by label
+    std::size_t numbers = 0;                               // those of the tensors with a card
+
+    void card(const Node& node) { numbers += node.requires_grad ? node.size : 0; }
+};
+
+Shown gradients_of(const std::vector<Node*>& nodes) {
+    Shown shown;
+    for (const Node* node : nodes) shown.gradients[label(*node)].assign(node->grad, node->grad + node->size);
+    return shown;
+}
+
+// The way back, by the page's steps. The gradients of the last one are what backward() leaves.
+std::map<int, Shown> expected_steps(const Tensor& loss) {
     backward(loss);
-    std::map<std::string, const Node*> nodes;
-    std::size_t leaves = 0, expected = 0, compared = 0;
-    for (const Node* node : graph_of(loss)) {
-        nodes[label(*node)] = node;
-        leaves += node->inputs.empty();
-        expected += node->size;
+    const std::vector<Node*> nodes = graph_of(loss);
+    Shown end = gradients_of(nodes);
+    int step = 1 + static_cast<int>(std::ranges::count_if(nodes, [](const Node* node) { return !node->inputs.empty(); }));
+    for (Node* node : nodes) node->zero_grad();
+    loss.grad()[0] = 1;
+    std::map<int, Shown> expected;
+    for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
+        if ((*node)->inputs.empty()) {
+            end.card(**node);
+            continue;
+        }
+        run_backward_of(**node);
+        Shown& shown = expected[++step] = gradients_of(nodes);
+        std::set<const Node*> cards{*node};
+        for (const Tensor& input : (*node)->inputs) cards.insert(input.node);
+        for (const Node* card : cards) shown.card(*card);
     }
+    expected[++step] = end;
+    return expected;
+}
+
+// Compares a report with them. The number of failures.
+int check(const std::string& name, const Tensor& loss, const std::filesystem::path& folder) {
+    const std::map<int, Shown> expected = expected_steps(loss);
+    const int last = expected.rbegin()->first;
     int failed = 0;
+    std::size_t compared = 0, shown = 0;
     const auto fail = [&](const std::string& what) {
         fmt::print("{}: {}\n", name, what);
         ++failed;
     };
     std::ifstream in(folder / (name + ".report"));
-    std::map<std::string, int> labels;
+    std::set<std::string> tensors;
     bool is_complete = false;
     for (std::string line; std::getline(in, line);) {
         std::vector<std::string> parts;
         std::istringstream fields(line);
         for (std::string part; std::getline(fields, part, '|');) parts.push_back(part);
-        if (parts.size() == 2 && parts[0] == "end") {
-            is_complete = std::stoul(parts[1]) == 2 * (nodes.size() - leaves) + 2;
+        if (line == fmt::format("end|{}", last)) {
+            is_complete = true;
             continue;
         }
-        const auto found = parts.size() == 4 ? nodes.find(parts[1]) : nodes.end();
-        if (found == nodes.end()) {
+        if (parts.size() != 4) {
             fail(line);
             continue;
         }
-        const Node& node = *found->second;
+        const int step = std::stoi(parts[0]);
+        const std::vector<real>& gradient = expected.at(step).gradients.at(parts[1]);
+        const std::string shape = parts[1].substr(parts[1].rfind('(') + 1);    // "2, 3)"
+        const std::size_t comma = shape.rfind(' '),
+                          columns = std::strtoul(shape.c_str() + (comma == shape.npos ? 0 : comma), nullptr, 10);
         std::size_t row, column;
         std::istringstream(parts[2]) >> row >> column;
-        const std::size_t columns = node.shape.empty() ? 1 : static_cast<std::size_t>(node.shape.back());
-        const std::string real_one = fmt::format("{:.4g}", node.grad[row * columns + column]);
-        if (parts[3] != real_one) fail(fmt::format("{}, but backward() leaves {}", line, real_one));
-        ++labels[parts[1]];
+        const std::string real_one = fmt::format("{:.4g}", gradient.at(row * columns + column));
+        if (parts[3] != real_one) fail(fmt::format("{}, but it is {}", line, real_one));
+        tensors.insert(parts[1]);
         ++compared;
     }
     if (!is_complete) fail("the browser did not go through all steps");
-    if (labels.size() != nodes.size()) fail(fmt::format("{} of {} tensors were compared", labels.size(), nodes.size()));
-    if (name == "small" && compared != expected) fail(fmt::format("{} of {} numbers were compared", compared, expected));
-    fmt::print("{}: {} numbers of {} tensors are those of backward()\n", name, compared, labels.size());
+    for (const auto& [step, what] : expected) shown += what.numbers;
+    if (name == "small" && compared != shown) fail(fmt::format("{} of {} numbers were shown", compared, shown));
+    const std::size_t all = expected.at(last).gradients.size();
+    if (tensors.size() != all) fail(fmt::format("{} of {} tensors were shown", tensors.size(), all));
+    fmt::print("{}: {} numbers of {} tensors compared\n", name, compared, tensors.size());
     return failed;
 }
 
