@@ -4,7 +4,8 @@
 // looks. Nothing here has to be understood at first: each section names the programs of the course that build and explain it.
 //
 // What you will see   d(w w)/dw; a translator before and after its training; "i love you", which it has not read, in French;
-//                     and for each French word the English words that it looks at
+//                     and for each French word the English words that it looks at. With --out DIR also as a picture, and as a page
+//                     in which arrow keys step through all that computes the loss of that sentence, and back
 // Shapes              B sentences side by side, S English tokens, T French tokens, V tokens it knows: logits (B, T, V), look (B, T, S)
 // Predict             "i love you" is "je t' aime". Nobody tells the net which words belong together. Will it look at "you" as it
 //                     says "t'", and at "love" as it says "aime"? And why might it look at "love" already for "t'"?

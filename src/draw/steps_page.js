@@ -38,13 +38,14 @@ for (const user of nodes) for (const index of new Set(user.inputs)) {
   const input = nodes[index], path = document.createElementNS(svg.namespaceURI, "path"), isFar = user.row - input.row > farthest;
   const from = x(input), via = isFar ? 10 : from, to = x(user), top = y(input), bottom = y(user), bend = bottom - rowHeight;
   const curve = (x1, y1, x2, y2) => x1 === x2 ? `V${y2}` : `C${x1} ${y1 + rowHeight * .6} ${x2} ${y2 - rowHeight * .6} ${x2} ${y2}`;
-  path.setAttribute("d", `M${from} ${top}` + (isFar ? curve(from, top, via, top + rowHeight) : "") + `V${bend}` + curve(via, bend, to, bottom));
+  const toLane0 = isFar ? curve(from, top, via, top + rowHeight) : "";
+  path.setAttribute("d", `M${from} ${top}${toLane0}V${bend}${curve(via, bend, to, bottom)}`);
   if (isFar) path.classList.add("far");
   svg.append(path);
   wires.push({path, user, input});
 }
 
-const norms = nodes.map(node => +(gradientAt(node, last) || {}).norm).filter(norm => norm > 0).map(Math.log10);
+const norms = nodes.map(node => +(gradientAt(node, last) || {}).norm).filter(norm => norm > 0 && norm < Infinity).map(Math.log10);
 const lowest = Math.min(...norms) - .3, highest = Math.max(...norms);
 for (const node of nodes) {
   node.dot = make("span", "dot");
@@ -53,9 +54,10 @@ for (const node of nodes) {
   node.slopeText = make("span", "number slope");
   let name = short(node);    // of the parts of a long name the last ones tell most
   while (name.length > 24 && name.split(".").length > 2) name = "…" + name.slice(name.indexOf(".") + 1);
-  node.button = make("button", "row", make("span", "name", name + " ", make("span", "shape", shapeText(node))), node.valueText, node.slopeText);
+  const nameText = make("span", "name", name + " ", make("span", "shape", shapeText(node)));
+  node.button = make("button", "row", nameText, node.valueText, node.slopeText);
   node.button.title = `${node.label}, ${node.where}`;
-  node.button.onclick = () => show(node.inputs.length === 0 ? (step < turn ? 0 : last) : step < turn ? node.forward : node.backward);
+  node.button.onclick = () => show(step < turn ? node.forward || 0 : node.backward || last);
   node.item = make("li", "node", node.dot, node.button);
   at("list").append(node.item);
 }
@@ -63,7 +65,8 @@ at("graph").style.setProperty("--lanes", 10 + lanes.length * laneWidth + "px");
 
 // One array of a tensor, its value or a gradient: a picture if it is large, and the numbers, of which a few may be shown.
 function panel(node, array, title, marks) {
-  const caption = make("figcaption", "", make("b", "", title), node.size === 1 ? "" : ` · norm ${array.norm}, from ${array.low} to ${array.high}`);
+  const range = node.size === 1 ? "" : ` · norm ${array.norm}, from ${array.low} to ${array.high}`;
+  const caption = make("figcaption", "", make("b", "", title), range);
   const body = make("div", "body"), figure = make("figure", "", caption, body);
   if (array.notFinite) caption.append(" · ", make("span", "bad", `${array.notFinite} not finite`));
   if (array.picture) {
@@ -75,7 +78,11 @@ function panel(node, array, title, marks) {
   }
   const cells = array.cells.split(" "), scale = Math.max(Math.abs(array.low), Math.abs(array.high)) || 1;
   const table = make("table"), columns = node.shownColumns, isCutAcross = columns < node.columns;
-  const indices = row => node.shape.slice(0, -1).reverse().map(size => { const i = row % size; row = (row - i) / size; return i; }).reverse();
+  const indices = row => node.shape.slice(0, -1).reduceRight((list, size) => {
+    list.unshift(row % size);
+    row = Math.floor(row / size);
+    return list;
+  }, []);
   if (node.size > 1) {
     const head = make("tr", "", node.rows > 1 ? make("th") : "");
     for (let column = 0; column < columns; ++column) head.append(make("th", "", String(column)));
@@ -130,7 +137,8 @@ function card(node, role, step, isMain) {
     let title = "gradient";
     if (isNew && step !== turn) title += `: ${gradient.changed === node.size ? "all" : gradient.changed} of ${node.size} changed`;
     const figure = panel(node, gradient, title, isNew ? gradient.marks : "");
-    if (isNew && held) figure.append(make("p", "quiet", `It held a gradient of norm ${held.norm}; this step added one of norm ${gradient.added}.`));
+    if (isNew && held)
+      figure.append(make("p", "quiet", `It held a gradient of norm ${held.norm}; this step added one of norm ${gradient.added}.`));
     panels.append(figure);
   }
   panels.append(value);
@@ -159,9 +167,10 @@ function show(wanted) {
       gradient ? "graded" : isThere ? "valued" : "todo", node === current ? "current" : ""].join(" ");
     node.valueText.textContent = isThere ? node.value.norm : "";
     node.slopeText.textContent = gradient ? gradient.norm : "";
+    for (const text of [node.valueText, node.slopeText]) text.classList.toggle("bad", !isFinite(text.textContent));
     node.button.setAttribute("aria-label", node.label + (isThere ? `, norm ${node.value.norm}` : ", not computed yet") +
       (gradient ? `, gradient norm ${gradient.norm}` : ""));
-    node.slopeText.style.setProperty("--share", gradient && gradient.norm > 0
+    node.slopeText.style.setProperty("--share", gradient && gradient.norm > 0 && gradient.norm < Infinity
       ? 100 * (Math.log10(gradient.norm) - lowest) / (highest - lowest) + "%" : "0%");
     if (node === current) node.button.setAttribute("aria-current", "step");
     else node.button.removeAttribute("aria-current");
@@ -194,7 +203,8 @@ function show(wanted) {
   } else if (step === turn) {
     at("phase").textContent = "The turn";
     at("name").textContent = loss.label;
-    at("sentence").textContent = `The loss is ${loss.value.cells}. Its own gradient is 1. Now the way back: how does the loss change with each number before it?`;
+    at("sentence").textContent = `The loss is ${loss.value.cells}. Its own gradient is 1. Now the way back: how does the loss ` +
+      "change with each number before it?";
     at("cards").replaceChildren(card(loss, "loss", step, true));
   } else if (step < last) {
     at("phase").textContent = `Backward ${step - turn} of ${ops.length}`;
@@ -205,7 +215,8 @@ function show(wanted) {
   } else {
     at("phase").textContent = "End";
     at("name").textContent = "the gradients of the leaves";
-    at("sentence").textContent = "Each number that learns knows its slope: how the loss changes with it. An optimiser moves it a little the other way.";
+    at("sentence").textContent = "Each number that learns knows its slope: how the loss changes with it. An optimiser moves it a " +
+      "little the other way.";
     at("cards").replaceChildren(...leaves.filter(leaf => leaf.learns).map(leaf => card(leaf, "learns", step)));
   }
 
@@ -216,7 +227,8 @@ function show(wanted) {
   timer = setTimeout(() => history.replaceState(null, "", "#" + step), 200);
 }
 
-at("about").textContent = `${ops.length} ops and ${leaves.length} leaves make the loss ${loss.value.cells}: first forward, op by op, then backward.`;
+at("about").textContent = `${ops.length} ops and ${leaves.length} leaves make the loss ${loss.value.cells}: first forward, op by op, ` +
+  "then backward.";
 at("slider").max = last;
 at("slider").style.setProperty("--middle", 100 * turn / last + "%");
 at("slider").oninput = event => show(+event.target.value);
