@@ -10,17 +10,14 @@ done
 folder=$(mktemp -d) && trap 'rm -rf "$folder"' EXIT && cd "$folder" || exit 1
 
 "$program" . || exit 1
-for size in 1200,900 500,800; do
-    for page in small sentence; do
-        HOME=$folder timeout 60 "$browser" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --user-data-dir="$folder/profile" \
-            --window-size=$size --virtual-time-budget=20000 --enable-logging=stderr --dump-dom "file://$folder/$page.html" >$page.dom 2>log
-        [ -s $page.dom ] || { tail -3 log && echo 'skipped: chromium does not start here' && exit 77; }
-        grep -o '<p>report [^<]*' $page.dom | sed 's/<p>report //; s/&lt;/</g; s/&gt;/>/g; s/&amp;/\&/g' >$page.report
-        grep CONSOLE log | sed 's/^/bad|console: /' >>$page.report
-    done
-    "$program" . check >result
-    status=$?
-    [ $status = 0 ] && [ $size = 1200,900 ] && continue
-    cat result
-    exit $status
-done
+read_page() {  # NAME WIDTH,HEIGHT: the page's report, and what stands in the browser's console
+    HOME=$folder timeout 60 "$browser" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --user-data-dir="$folder/profile" \
+        --window-size=$2 --virtual-time-budget=20000 --enable-logging=stderr --dump-dom "file://$folder/$1.html" >dom 2>log
+    [ -s dom ] || { tail -3 log && echo 'skipped: chromium does not start here' && exit 77; }
+    grep -o '<p>report [^<]*' dom | sed 's/<p>report //; s/&lt;/</g; s/&gt;/>/g; s/&amp;/\&/g' >"$1.report"
+    grep CONSOLE log | sed 's/^/bad|console: /' >>"$1.report"
+}
+
+read_page small 500,800    # a browser's narrowest window
+read_page sentence 1200,900
+"$program" . check

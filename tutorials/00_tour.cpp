@@ -4,8 +4,8 @@
 // looks. Nothing here has to be understood at first: each section names the programs of the course that build and explain it.
 //
 // What you will see   d(w w)/dw; a translator before and after its training; "i love you", which it has not read, in French;
-//                     and for each French word the English words that it looks at. With --out DIR also as a picture, and as a page
-//                     in which arrow keys step through all that computes the loss of that sentence, and back
+//                     and for each French word the English words that it looks at. With --out DIR also as a picture, and
+//                     as a page in which arrow keys step through all that computes the loss of that sentence, and back
 // Shapes              B sentences side by side, S English tokens, T French tokens, V tokens it knows: logits (B, T, V), look (B, T, S)
 // Predict             "i love you" is "je t' aime". Nobody tells the net which words belong together. Will it look at "you" as it
 //                     says "t'", and at "love" as it says "aime"? And why might it look at "love" already for "t'"?
@@ -142,7 +142,9 @@ int tour(const Options& options) {
     const std::vector<Example> examples = encode(pairs, corpus.source, corpus.target);
     Pair love{split("i love you"), split("je t' aime")};
     if (corpus.source.id("love") == Vocabulary::unknown) love = corpus.tests[0].pairs[0];    // your own corpus
-    const auto has_love = [&](const Pair& pair) { return !std::ranges::search(pair.source, love.source).empty(); };
+    const auto has_love = [&](const Pair& pair) {
+        return std::search(pair.source.begin(), pair.source.end(), love.source.begin(), love.source.end()) != pair.source.end();
+    };
     Workers workers(options.threads);
     Random random(options.seed);
 

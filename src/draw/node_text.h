@@ -9,7 +9,8 @@
 // What the pictures of a graph say of its nodes: the same names and numbers as the debugger's commands.
 namespace lookback {
 
-// Everything behind `output`, also what needs no gradient: ops in the order in which they were made, leaves before their first user.
+// Everything behind `output`, also what needs no gradient: ops in the order in which they were made, each leaf before its
+// first user.
 std::vector<Node*> nodes_behind(const Tensor& output);
 
 // "0.1235": four significant digits.
