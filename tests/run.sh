@@ -23,7 +23,7 @@ fi
 awk -v status=$status '
     function close_test() { if (bad && !test_failed) failed++ }
     /^test: /           { close_test(); bad = test_failed = 0 }
-    /^result: /         { bad = !/exit status 0/ }
+    /^result: /         { bad = !/exit status (0|77)$/ }
     /^\[doctest\] test cases:/ { gsub(/\|/, " "); passed += $5; failed += $7; test_failed = $7 }
     /^[0-9]+ passed, [0-9]+ failed$/ { passed += $1; failed += $3; test_failed = $3 }
     END {

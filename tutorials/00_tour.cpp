@@ -4,7 +4,8 @@
 // looks. Nothing here has to be understood at first: each section names the programs of the course that build and explain it.
 //
 // What you will see   d(w w)/dw; a translator before and after its training; "i love you", which it has not read, in French;
-//                     and for each French word the English words that it looks at
+//                     and for each French word the English words that it looks at. With --out DIR also as a picture, and
+//                     as a page in which arrow keys step through all that computes the loss of that sentence, and back
 // Shapes              B sentences side by side, S English tokens, T French tokens, V tokens it knows: logits (B, T, V), look (B, T, S)
 // Predict             "i love you" is "je t' aime". Nobody tells the net which words belong together. Will it look at "you" as it
 //                     says "t'", and at "love" as it says "aime"? And why might it look at "love" already for "t'"?
@@ -17,6 +18,7 @@
 #include <cmath>
 
 #include "lookback/decode/evaluate.h"
+#include "lookback/draw/steps.h"
 #include "lookback/draw/svg.h"
 #include "lookback/draw/terminal.h"
 #include "lookback/models/translator.h"
@@ -118,6 +120,16 @@ std::string most(const AttentionMap& map, std::size_t t) {
     return map.columns[std::max_element(row, row + static_cast<std::ptrdiff_t>(map.columns.size())) - row];
 }
 
+// The loss of this one sentence, for a browser: every op of the graph forward, and every op backward.
+void write_sentence(AttentionTranslator& model, const Pair& pair, const Corpus& corpus, const std::filesystem::path& folder) {
+    const Batch sentence = batches_in_order(encode({pair}, corpus.source, corpus.target), 1)[0];
+    zero_grad(model);
+    const Tensor loss = cross_entropy(model(sentence), sentence.target_out);
+    backward(loss);
+    write_steps(loss, folder / "steps.html");
+    write_graph(loss, folder / "graph.dot");
+}
+
 // ---- 4. The tour -----------------------------------------------------------------------------------------------------------
 
 int tour(const Options& options) {
@@ -130,7 +142,9 @@ int tour(const Options& options) {
     const std::vector<Example> examples = encode(pairs, corpus.source, corpus.target);
     Pair love{split("i love you"), split("je t' aime")};
     if (corpus.source.id("love") == Vocabulary::unknown) love = corpus.tests[0].pairs[0];    // your own corpus
-    const auto has_love = [&](const Pair& pair) { return !std::ranges::search(pair.source, love.source).empty(); };
+    const auto has_love = [&](const Pair& pair) {
+        return std::search(pair.source.begin(), pair.source.end(), love.source.begin(), love.source.end()) != pair.source.end();
+    };
     Workers workers(options.threads);
     Random random(options.seed);
 
@@ -173,7 +187,8 @@ int tour(const Options& options) {
         fmt::print("   {}: {:.0f} % of the words look at their own, though nobody told it which\n", test.name, 100 * right);
     if (!options.out.empty()) {
         write_file(options.out / "love.svg", svg::attention_map(map));
-        fmt::print("   picture: {}\n", (options.out / "love.svg").string());
+        write_sentence(model, love, corpus, options.out);
+        fmt::print("   in {}: love.svg, this map; steps.html, its loss op by op; graph.dot\n", options.out.string());
     }
 
     Claims claims;

@@ -67,8 +67,8 @@ struct GruCell final : Node {
     }
 };
 
-// The same cell at T steps one after the other, y_t = h_t. Kept by step, (T, B, ...), so that what all steps add to dW is one
-// product of all their rows. Where a sentence is over, h stays and y is 0.
+// The same cell at T steps one after the other, y_t = h_t. Where a sentence is over, h stays and y is 0.
+// Kept by step, (T, B, ...), so that what all steps add to dW is one product of all their rows.
 struct GruSequence final : Node {
     int B, T, H;
     bool reverse;

@@ -31,7 +31,7 @@ struct Softmax final : Node {
     }
 };
 
-// The same where mask_i is not 0, and y_i = 0, dx_i = 0 where it is.
+// y_i = e^{x_i} / sum_j e^{x_j} over the j whose mask is not 0, and 0 where mask_i is 0          dx_i = y_i (dy_i - sum_j dy_j y_j)
 struct MaskedSoftmax final : Node {
     int n;
 
