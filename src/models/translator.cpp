@@ -6,7 +6,6 @@
 #include "lookback/ops/recurrent.h"
 #include "lookback/ops/shape.h"
 #include "lookback/tensor/scope.h"
-#include "lookback/tensor/scope.h"
 
 namespace lookback {
 
