@@ -13,8 +13,9 @@
 // Arrays may be the same array where a kernel works element by element (y = x is fine), and may not overlap otherwise.
 namespace lookback::kernels {
 
-// True when the environment has LOOKBACK_REFERENCE=1 (read once): every kernel then runs the loops of reference.cpp, which
-// give the same bits and can be stepped through.
+// True when the environment has LOOKBACK_REFERENCE=1: every kernel then runs the loops of reference.cpp, which give the same bits
+// and can be stepped through. The debugger's command `reference on` sets it too.
+extern bool reference_loops;
 bool use_reference();
 
 // ---- Matrix products. Row-major; ld* is the distance between rows in elements. ------------------------------------------
@@ -59,6 +60,9 @@ double cos(double x);
 real sum(std::size_t n, const real* x);                   // lane = lane + x_i
 real dot(std::size_t n, const real* a, const real* b);    // lane = fma(a_i, b_i, lane)
 real max(std::size_t n, const real* x);                   // any NaN gives NaN, so an error is not hidden; n = 0 gives -inf
+
+// The place of the first NaN or inf, n if there is none. For the checked mode, so it has no slow twin.
+std::size_t first_not_finite(std::size_t n, const real* x);
 
 // ---- Softmax of a row (equations at op::Softmax). -------------------------------------------------------------------------------
 

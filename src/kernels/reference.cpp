@@ -14,10 +14,9 @@ static bool environment_asks_for_reference() {
     return value != nullptr && std::string_view(value) == "1";
 }
 
-bool use_reference() {
-    static const bool asked = environment_asks_for_reference();
-    return asked;
-}
+bool reference_loops = environment_asks_for_reference();
+
+bool use_reference() { return reference_loops; }
 
 namespace reference {
 

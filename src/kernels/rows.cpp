@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <bit>
+
 #include "elementary.h"
 #include "kernels.h"
 #include "reference.h"
@@ -207,6 +210,21 @@ void additive_score_backward(int S, int A, const real* dscore, const real* t, co
         store(dq + a, part, dq_sum);
         store(dv + a, part, dv_sum);
     });
+}
+
+size_t first_not_finite(size_t n, const real* x) {
+    constexpr auto exponent =
+        std::bit_cast<RealBits>(elementary::infinity);    // its bits are all ones: inf, or NaN with a fraction
+    const auto is_bad = [](real value) { return (std::bit_cast<RealBits>(value) & exponent) == exponent; };
+    constexpr size_t block = 512;
+    for (size_t start = 0; start < n; start += block) {
+        const size_t end = std::min(n, start + block);
+        int bad = 0;
+        for (size_t i = start; i < end; ++i) bad |= is_bad(x[i]);
+        for (size_t i = start; bad && i < end; ++i)
+            if (is_bad(x[i])) return i;
+    }
+    return n;
 }
 
 void adam(size_t n, real* w, const real* g, real* m, real* v, const AdamStep& step) {

@@ -5,6 +5,7 @@
 #include "lookback/ops/matmul.h"
 #include "lookback/ops/recurrent.h"
 #include "lookback/ops/shape.h"
+#include "lookback/tensor/scope.h"
 
 namespace lookback {
 
@@ -42,7 +43,7 @@ Tensor FixedVector::operator()(const Batch& batch) const {
 }
 
 FixedVector::State FixedVector::start(const Ids& source, const std::vector<int>& lengths) const {
-    const Tensor sentence = encoder(source, source_embedding, lengths).state;
+    const Tensor sentence = (Scope("encoder"), encoder(source, source_embedding, lengths).state);
     return {sentence, linear(sentence, context_columns(decoder, target_embedding)), token_columns(decoder, target_embedding)};
 }
 
@@ -75,7 +76,7 @@ AttentionTranslator::AttentionTranslator(int source_vocabulary, int target_vocab
       out(2 * hidden + size, target_vocabulary, random) {}
 
 AttentionTranslator::State AttentionTranslator::encode(const Ids& source, const std::vector<int>& lengths) const {
-    const Gru::Output encoded = encoder(source, source_embedding, lengths);
+    const Gru::Output encoded = (Scope("encoder"), encoder(source, source_embedding, lengths));
     return {encoded.state,
             encoded.y,
             attention.prepare(encoded.y),
@@ -94,6 +95,7 @@ Tensor AttentionTranslator::operator()(const Batch& batch, Tensor* weights) cons
     std::vector<Tensor> hidden, contexts, looks;
     Tensor h = state.h;
     for (int t = 0; t < T; ++t) {
+        const Scope scope("step", t);
         const Attended attended = attention(reshape(h, {B, 1, H}), state.prepared, state.memory, state.key_padding);
         const Tensor context = reshape(attended.context, {B, -1});    // (B, H)
         h = decoder.step(select(from_tokens, 1, t) + linear(context, state.weight_context), h);

@@ -11,6 +11,7 @@
 #include "lookback/ops/recurrent.h"
 #include "lookback/ops/shape.h"
 #include "lookback/tensor/node.h"
+#include "lookback/tensor/scope.h"
 
 namespace lookback {
 
@@ -55,6 +56,7 @@ Direction run_cell(const CellType& cell, const Tensor& projected, const std::vec
     std::vector<Tensor> y(T);
     for (int step = 0; step < T; ++step) {
         const int t = reverse ? T - 1 - step : step;
+        const Scope scope("step", t);
         const Tensor next = cell.step(select(projected, 1, t), state);
         std::vector<bool> active(B);
         for (int b = 0; b < B; ++b) active[b] = lengths.empty() || t < lengths[b];

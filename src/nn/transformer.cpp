@@ -7,6 +7,7 @@
 #include "kernels/kernels.h"
 #include "lookback/ops/shape.h"
 #include "lookback/tensor/node.h"
+#include "lookback/tensor/scope.h"
 
 namespace lookback {
 
@@ -78,7 +79,7 @@ Tensor TransformerEncoderLayer::operator()(const Tensor& input, const Tensor& ma
 
     Tensor x = input;
     const Tensor attending = pre ? norm1(x) : x;
-    const Attended attended = self_attn(attending, attending, mask);
+    const Attended attended = (Scope("self_attn"), self_attn(attending, attending, mask));
     if (weights) *weights = attended.weights;
     x = x + dropped(attended.context);
     if (!pre) x = norm1(x);
@@ -123,7 +124,7 @@ Tensor TransformerDecoderLayer::layer(const Tensor& input, Cache& cache, bool ap
 
     Tensor x = input;
     const Tensor attending = pre ? norm1(x) : x;
-    MultiheadAttention::Memory target = self_attn.project_memory(attending);
+    MultiheadAttention::Memory target = (Scope("self_attn"), self_attn.project_memory(attending));
     if (append) {
         if (cache.target.keys) {
             target.keys = concat({cache.target.keys, target.keys}, 1);
@@ -131,10 +132,10 @@ Tensor TransformerDecoderLayer::layer(const Tensor& input, Cache& cache, bool ap
         }
         cache.target = target;
     }
-    x = x + dropped(self_attn(attending, target, {}, true).context);
+    x = x + dropped((Scope("self_attn"), self_attn(attending, target, {}, true).context));
     if (!pre) x = norm1(x);
 
-    const Attended attended = multihead_attn(pre ? norm2(x) : x, cache.source, memory_mask);
+    const Attended attended = (Scope("multihead_attn"), multihead_attn(pre ? norm2(x) : x, cache.source, memory_mask));
     if (weights) *weights = attended.weights;
     x = x + dropped(attended.context);
     if (!pre) x = norm2(x);
@@ -163,9 +164,10 @@ Transformer::Transformer(const TransformerOptions& options, Random& random)
 Tensor Transformer::encode(const Tensor& source, const Tensor& key_padding, Mode mode, std::vector<Tensor>* weights) const {
     const Tensor mask = over_heads(key_padding);
     Tensor x = source;
-    for (const TransformerEncoderLayer& layer : encoder) {
+    for (std::size_t i = 0; i < encoder.size(); ++i) {
+        const Scope scope("encoder.layers", static_cast<int>(i));
         if (weights) weights->emplace_back();
-        x = layer(x, mask, mode, weights ? &weights->back() : nullptr);
+        x = encoder[i](x, mask, mode, weights ? &weights->back() : nullptr);
     }
     return encoder_norm(x);
 }
@@ -174,9 +176,10 @@ Tensor Transformer::decode(const Tensor& target, const Tensor& memory, const Ten
                            std::vector<Tensor>* weights) const {
     const Tensor mask = over_heads(key_padding);
     Tensor x = target;
-    for (const TransformerDecoderLayer& layer : decoder) {
+    for (std::size_t i = 0; i < decoder.size(); ++i) {
+        const Scope scope("decoder.layers", static_cast<int>(i));
         if (weights) weights->emplace_back();
-        x = layer(x, memory, mask, mode, weights ? &weights->back() : nullptr);
+        x = decoder[i](x, memory, mask, mode, weights ? &weights->back() : nullptr);
     }
     return decoder_norm(x);
 }
@@ -192,6 +195,7 @@ Tensor Transformer::step(const Tensor& token, std::vector<TransformerDecoderLaye
     const Tensor mask = over_heads(key_padding);
     Tensor x = token;
     for (std::size_t i = 0; i < decoder.size(); ++i) {
+        const Scope scope("decoder.layers", static_cast<int>(i));
         if (weights) weights->emplace_back();
         x = decoder[i].step(x, caches[i], mask, weights ? &weights->back() : nullptr);
     }

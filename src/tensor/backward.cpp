@@ -6,6 +6,7 @@
 
 #include "lookback/tensor/node.h"
 #include "lookback/tensor/tensor.h"
+#include "tensor/watch.h"
 
 namespace lookback {
 
@@ -49,7 +50,11 @@ std::vector<Node*> graph_of(const Tensor& output) {
     return nodes;
 }
 
-void run_backward_of(Node& node) { node.backward(); }
+void run_backward_of(Node& node) {
+    node.backward();
+    if (watched()) [[unlikely]]
+        watch_backward(node);
+}
 
 void backward(const Tensor& loss, Graph graph, Where where) {
     if (loss.size() != 1)
@@ -72,12 +77,22 @@ void backward(const Tensor& loss, Graph graph, Where where) {
     };
     start_gradient(*loss.node);
     loss.node->grad[0] += 1;
-    for (; !order.empty(); order.pop_back()) {
-        Node& node = *order.back().node;
+    BackwardRun run{.order = order.data(), .count = order.size(), .position = order.size()};
+    const Announcement announcement(run);
+    const auto release = [&](std::size_t position) {
+        order[position].node->inputs.clear();
+        order[position] = Tensor();
+    };
+    while (run.position > 0) {
+        Node& node = *order[--run.position].node;
         for (const Tensor& input : node.inputs) start_gradient(*input.node);
+        run.node = &node;
         run_backward_of(node);
-        if (graph == Graph::release) node.inputs.clear();
+        if (graph == Graph::release && !keeps_what_is_done) release(run.position);
     }
+    lookback_backward_done(&run);
+    if (graph == Graph::release && keeps_what_is_done)
+        for (std::size_t position = order.size(); position-- > 0;) release(position);
 }
 
 std::string explain_not_finite(const Tensor& output) {

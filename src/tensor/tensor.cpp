@@ -7,7 +7,9 @@
 #include <stdexcept>
 
 #include "lookback/tensor/node.h"
+#include "lookback/tensor/scope.h"
 #include "tensor/memory.h"
+#include "tensor/watch.h"
 
 namespace lookback {
 
@@ -81,7 +83,10 @@ Tensor::~Tensor() {
     }
 }
 
+Node::Node() { enter(*this); }
+
 Node::~Node() {
+    leave(*this);
     release_buffer(data);
     release_buffer(grad);
 }
@@ -145,6 +150,8 @@ Tensor record(Node* node, const char* op, Shape shape, std::vector<Tensor> input
     node->id = next_id++;
     node->serial = next_serial++;
     node->where = where;
+    node->scope = Scope::current();
+    node->callers = callers_of_record();
     node->size = element_count(shape);
     node->shape = std::move(shape);
     node->data = acquire_buffer(node->size);
@@ -152,6 +159,8 @@ Tensor record(Node* node, const char* op, Shape shape, std::vector<Tensor> input
     node->requires_grad =
         recording && std::ranges::any_of(node->inputs, [](const Tensor& input) { return input.node->requires_grad; });
     node->forward();
+    if (watched()) [[unlikely]]
+        watch_forward(*node);
     if (!node->requires_grad) node->inputs.clear();
     return output;
 }

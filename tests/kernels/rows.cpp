@@ -64,6 +64,19 @@ TEST_CASE("sums take sixteen lanes and fold them in a fixed order") {
     }
 }
 
+TEST_CASE("the first NaN or inf is found wherever it stands, and finite extremes are not taken for one") {
+    const real bad[] = {std::numeric_limits<real>::quiet_NaN(), infinity, -infinity};
+    for (const std::size_t n : {1, 7, 511, 512, 513, 1500})
+        for (std::size_t i = 0; i<n; i += n> 10 ? n / 7 : 1) {
+            std::vector<real> x(n, i % 2 ? std::numeric_limits<real>::max() : -std::numeric_limits<real>::denorm_min());
+            CHECK(kernels::first_not_finite(n, x.data()) == n);
+            x[i] = bad[i % 3];
+            if (i + 1 < n) x[n - 1] = bad[0];
+            CHECK(kernels::first_not_finite(n, x.data()) == i);
+        }
+    CHECK(kernels::first_not_finite(0, nullptr) == 0);
+}
+
 TEST_CASE("max finds a NaN wherever it stands, and is -infinity for nothing") {
     CHECK(kernels::max(0, nullptr) == -infinity);
     for (int n = 1; n < 50; ++n)

@@ -3,6 +3,7 @@
 #include "lookback/models/translator.h"
 #include "lookback/ops/matmul.h"
 #include "lookback/optim/optimizer.h"
+#include "lookback/tensor/debugger.h"
 #include "ops/expect.h"
 
 using namespace lookback;
@@ -104,6 +105,7 @@ TEST_CASE("more shards than replicas are refused") {
 }
 
 TEST_CASE("a loss that becomes NaN or inf names the op that made the first one, and its line") {
+    const Unchecked unchecked;
     Weight model;
     zero_grad(model);
     for (int threads = 1; threads <= 2; ++threads) {

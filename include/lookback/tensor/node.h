@@ -20,8 +20,9 @@ namespace lookback {
 //     Tensor tanh(const Tensor& x, Where where) { return record(new op::Tanh, "tanh", x.shape(), {x}, where); }
 struct Node {
     const char* op = "leaf";
-    int id = 0;     // "#5": ops count from 1 in each step; leaves are #0
-    Where where;    // the line that made it
+    int id = 0;                // "#5": ops count from 1 in each step; leaves are #0
+    Where where;               // the line that made it
+    const char* scope = "";    // the part of the model that made it (scope.h)
     Shape shape;
     std::size_t size = 0;    // number of elements
     real* data = nullptr;    // row-major
@@ -41,7 +42,7 @@ struct Node {
 
     void zero_grad();    // allocates grad at the first call; its address stays
 
-    Node() = default;
+    Node();
     Node(const Node&) = delete;
     Node& operator=(const Node&) = delete;
     virtual ~Node();
@@ -50,6 +51,10 @@ struct Node {
     std::uint64_t visit = 0;      // the last walk over the graph that has seen this node
     Node* next_dead = nullptr;    // the chain by which a graph is freed without recursion
     std::atomic<int> references = 0;
+
+    // For the debugger (debugger.h): the functions that called the op, and the chain of all nodes that are alive.
+    void** callers = nullptr;
+    Node *older = nullptr, *newer = nullptr;
 };
 
 // Takes a new op over: gives it shape, buffers and number, runs forward(), and keeps the inputs if a gradient will be wanted.

@@ -1,0 +1,160 @@
+#include "lookback/tensor/debugger.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <mutex>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "tensor/watch.h"
+
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace lookback {
+
+BackwardRun* newest_backward = nullptr;
+Node* newest_node = nullptr;
+
+#if LOOKBACK_DEBUGGER >= 1
+
+namespace {
+
+std::mutex& chain_mutex() {
+    static std::mutex& mutex = *new std::mutex;    // outlives tensors in static storage
+    return mutex;
+}
+
+long thread_number() {
+#ifdef __linux__
+    thread_local const long number = syscall(SYS_gettid);
+    return number;
+#else
+    return 0;
+#endif
+}
+
+}    // namespace
+
+void enter(Node& node) {
+    const std::lock_guard lock(chain_mutex());
+    node.older = newest_node;
+    if (newest_node) newest_node->newer = &node;
+    newest_node = &node;
+}
+
+void leave(Node& node) {
+    const std::lock_guard lock(chain_mutex());
+    (node.newer ? node.newer->older : newest_node) = node.older;
+    if (node.older) node.older->newer = node.newer;
+    delete[] node.callers;
+}
+
+Announcement::Announcement(BackwardRun& announced) : run(announced) {
+    run.thread = thread_number();
+    const std::lock_guard lock(chain_mutex());
+    run.older = newest_backward;
+    newest_backward = &run;
+}
+
+Announcement::~Announcement() {
+    const std::lock_guard lock(chain_mutex());
+    BackwardRun** link = &newest_backward;
+    while (*link != &run) link = &(*link)->older;
+    *link = run.older;
+}
+
+#else
+
+void enter(Node&) {}
+void leave(Node&) {}
+Announcement::Announcement(BackwardRun& announced) : run(announced) {}
+Announcement::~Announcement() = default;
+
+#endif
+
+#if LOOKBACK_DEBUGGER >= 2 && (defined(__x86_64__) || defined(__aarch64__))
+
+// Each frame starts with the address of its caller's frame and the return address. The chain ends at the first function that keeps
+// no frame pointer, such as the C library's that calls main(): what stands there is no frame a little higher on the stack.
+[[gnu::noinline]] void** callers_of_record() {
+    constexpr std::size_t most = 12, largest_frame = std::size_t{1} << 20;
+    void* found[most];
+    std::size_t count = 0;
+    auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+    while (count < most) {
+        std::array<std::uintptr_t, 2> link;    // the caller's frame, and where it goes on
+        std::memcpy(link.data(), reinterpret_cast<const void*>(frame), sizeof link);
+        if (link[0] <= frame || link[0] - frame > largest_frame || link[0] % sizeof(void*) != 0) break;
+        frame = link[0];
+        std::memcpy(link.data(), reinterpret_cast<const void*>(frame), sizeof link);
+        if (link[1] == 0) break;
+        found[count++] = reinterpret_cast<void*>(link[1]);
+    }
+    void** callers = new void*[count + 1];
+    std::copy_n(found, count, callers);
+    callers[count] = nullptr;
+    return callers;
+}
+
+#else
+
+void** callers_of_record() { return nullptr; }
+
+#endif
+
+}    // namespace lookback
+
+using namespace lookback;
+
+extern "C" {
+
+[[gnu::noinline]] void lookback_backward_done(const BackwardRun*) { asm volatile(""); }
+
+[[gnu::noinline]] void lookback_not_finite(const Node*, const Node*, const real*, std::size_t, const char*) { asm volatile(""); }
+
+#if LOOKBACK_DEBUGGER >= 1
+// Where things are: the debugger's commands read memory by this table, so they also work in a build without debug information.
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"    // Node has virtual functions; that moves no member
+struct LayoutEntry {
+    const char* name;
+    std::size_t value;
+    const void* address;
+};
+[[gnu::used]] extern const LayoutEntry lookback_layout[] = {
+    {"op", offsetof(Node, op), nullptr},
+    {"id", offsetof(Node, id), nullptr},
+    {"file", offsetof(Node, where) + offsetof(Where, file), nullptr},
+    {"line", offsetof(Node, where) + offsetof(Where, line), nullptr},
+    {"scope", offsetof(Node, scope), nullptr},
+    {"shape", offsetof(Node, shape), nullptr},
+    {"size", offsetof(Node, size), nullptr},
+    {"data", offsetof(Node, data), nullptr},
+    {"grad", offsetof(Node, grad), nullptr},
+    {"requires_grad", offsetof(Node, requires_grad), nullptr},
+    {"name", offsetof(Node, name), nullptr},
+    {"inputs", offsetof(Node, inputs), nullptr},
+    {"serial", offsetof(Node, serial), nullptr},
+    {"references", offsetof(Node, references), nullptr},
+    {"callers", offsetof(Node, callers), nullptr},
+    {"older", offsetof(Node, older), nullptr},
+    {"sizeof Node", sizeof(Node), nullptr},
+    {"sizeof real", sizeof(real), nullptr},
+    {"run.order", offsetof(BackwardRun, order), nullptr},
+    {"run.count", offsetof(BackwardRun, count), nullptr},
+    {"run.position", offsetof(BackwardRun, position), nullptr},
+    {"run.thread", offsetof(BackwardRun, thread), nullptr},
+    {"run.older", offsetof(BackwardRun, older), nullptr},
+    {"newest_node", 0, &newest_node},
+    {"newest_backward", 0, &newest_backward},
+    {"reference_loops", 0, &kernels::reference_loops},
+    {nullptr, 0, nullptr},
+};
+#endif
+
+}    // extern "C"

@@ -1,0 +1,151 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <set>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "lookback/tensor/debugger.h"
+#include "lookback/tensor/node.h"
+#include "tensor/memory.h"
+
+// Derivatives by central differences, of one op or for one element: for somebody who stands in a debugger, perhaps in the middle of a
+// backward pass. So everything is put back as it was, and no mark is left on a node.
+
+namespace lookback {
+
+namespace {
+
+constexpr bool is_double = std::is_same_v<real, double>;
+
+// A buffer that is written to for a while.
+class Borrowed {
+  public:
+    Borrowed(real*& buffer, std::size_t count) : place(buffer), was_there(buffer != nullptr) {
+        if (was_there)
+            saved.assign(buffer, buffer + count);
+        else
+            std::fill_n(buffer = acquire_buffer(count), count, real(0));
+    }
+    ~Borrowed() {
+        std::ranges::copy(saved, place);
+        if (!was_there) release_buffer(std::exchange(place, nullptr));
+    }
+    Borrowed(const Borrowed&) = delete;
+    Borrowed& operator=(const Borrowed&) = delete;
+
+  private:
+    real*& place;
+    bool was_there;
+    std::vector<real> saved;
+};
+
+struct Slope {
+    double numeric;
+    bool has_kink;    // another slope on either side, as relu has at 0: there is nothing to compare with
+};
+
+// d value() / dx at x.
+template <class Function>
+Slope slope(real& x, const Function& value) {
+    const real before = x;
+    const double step = (is_double ? 1e-5 : 1e-2) * std::max(1.0, std::abs(static_cast<double>(before)));
+    const double here = value();
+    const real above = x = static_cast<real>(before + step);
+    const double high = value();
+    const real below = x = static_cast<real>(before - step);
+    const double low = value();
+    x = before;
+    const double rising = (high - here) / static_cast<double>(above - before);
+    const double falling = (here - low) / static_cast<double>(before - below);
+    return {(high - low) / static_cast<double>(above - below),
+            std::abs(rising - falling) > 0.1 * std::max(0.1, std::abs(rising) + std::abs(falling))};
+}
+
+// Ops behind `output` and itself, as they were made. graph_of() would leave marks that a backward pass under way reads.
+std::vector<Node*> ops_behind(Node* output) {
+    std::set<Node*> seen{output};
+    std::vector<Node*> found{output};
+    for (std::size_t next = 0; next < found.size(); ++next)
+        for (const Tensor& input : found[next]->inputs)
+            if (seen.insert(input.node).second) found.push_back(input.node);
+    std::erase_if(found, [](const Node* node) { return node->inputs.empty(); });
+    std::ranges::stable_sort(found, {}, &Node::serial);
+    return found;
+}
+
+double replay(const std::vector<Node*>& ops, const Node* output) {
+    for (Node* op : ops) op->forward();
+    return output->size > 0 ? static_cast<double>(output->data[0]) : 0;
+}
+
+std::string check_node(Node& node) {
+    if (node.inputs.empty()) return label(node) + (node.id == 0 ? ": a leaf has no backward" : ": its inputs were released");
+    std::set<Node*> inputs;
+    for (const Tensor& input : node.inputs)
+        if (input.node->requires_grad) inputs.insert(input.node);
+    const Borrowed values(node.data, node.size), arriving(node.grad, node.size);
+    std::vector<std::unique_ptr<Borrowed>> gradients;
+    for (Node* input : inputs) gradients.push_back(std::make_unique<Borrowed>(input->grad, input->size));
+
+    Random random(20170612);    // one number made of all outputs, so that no mistake hides, as in check_gradient
+    for (std::size_t i = 0; i < node.size; ++i) node.grad[i] = static_cast<real>(random.normal());
+    for (Node* input : inputs) input->zero_grad();
+    node.backward();
+    const auto projected = [&] {
+        node.forward();
+        return std::inner_product(node.data, node.data + node.size, node.grad, 0.0, std::plus<>(),
+                                  [](real y, real weight) { return static_cast<double>(y) * static_cast<double>(weight); });
+    };
+
+    constexpr std::size_t most = 32;    // elements of an input
+    std::size_t checked = 0, kinks = 0;
+    double worst = -1;
+    std::string where;
+    for (Node* input : inputs) {
+        const std::size_t count = std::min(input->size, most);
+        for (std::size_t k = 0; k < count; ++k) {
+            const std::size_t i = k * input->size / count;
+            const double analytic = static_cast<double>(input->grad[i]);
+            const auto [numeric, has_kink] = slope(input->data[i], projected);
+            kinks += has_kink;
+            if (has_kink) continue;
+            ++checked;
+            const double error =
+                std::abs(analytic - numeric) / std::max(is_double ? 1e-6 : 1e-2, std::abs(analytic) + std::abs(numeric));
+            if (error <= worst) continue;
+            worst = std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
+            where = fmt::format("element {} of d{}: backward says {:.4g}, differences say {:.4g}", i, label(*input), analytic,
+                                numeric);
+        }
+    }
+    node.forward();    // what it remembers for backward
+    const std::string at_kinks = kinks ? fmt::format(", {} at a kink left out", kinks) : "";
+    if (worst > (is_double ? 1e-6 : 1e-2)) return fmt::format("{}: WRONG, {}{}", label(node), where, at_kinks);
+    return fmt::format("{}: right, {} elements{}, largest relative error {:.0e}", label(node), checked, at_kinks,
+                       std::max(worst, 0.0));
+}
+
+}    // namespace
+
+}    // namespace lookback
+
+using namespace lookback;
+
+const char* lookback_check_node(Node* node) {
+    thread_local std::string text;
+    text = check_node(*node);
+    return text.c_str();
+}
+
+double lookback_replay(Node* output) { return replay(ops_behind(output), output); }
+
+double lookback_numeric_gradient(Node* output, Node* leaf, std::size_t element) {
+    const std::vector<Node*> ops = ops_behind(output);
+    const double numeric = slope(leaf->data[element], [&] { return replay(ops, output); }).numeric;
+    replay(ops, output);
+    return numeric;
+}
