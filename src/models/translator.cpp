@@ -11,14 +11,10 @@ namespace lookback {
 
 namespace {
 
-// The columns of a decoder's W_ih: those that read the embedded token, and those that read the context. The part of the tokens is
-// one product for all steps, biases included; the part of the context is added step by step.
-Tensor token_columns(const GruCell& cell, const Embedding& embedding) {
-    return slice(cell.weight_ih, 1, 0, embedding.weight.size(1));
-}
-Tensor context_columns(const GruCell& cell, const Embedding& embedding) {
-    return slice(cell.weight_ih, 1, embedding.weight.size(1), cell.weight_ih.size(1));
-}
+// A decoder's W_ih reads the embedded token with its first columns, and the context with the others. The part of the tokens is one
+// product for all steps, biases included; the part of the context is added step by step.
+Block token_columns(const Embedding& embedding) { return {.columns = embedding.weight.size(1)}; }
+Block context_columns(const Embedding& embedding) { return {.column = embedding.weight.size(1)}; }
 
 Ids one_token_each(const std::vector<int>& tokens) { return {{static_cast<int>(tokens.size())}, tokens}; }
 
@@ -36,19 +32,20 @@ FixedVector::FixedVector(int source_vocabulary, int target_vocabulary, Random& r
 
 Tensor FixedVector::operator()(const Batch& batch) const {
     const State state = start(batch.source, batch.source_lengths);
-    const Tensor from_tokens =
-        embedded_linear(batch.target_in, target_embedding, state.weight_token, decoder.bias_ih);    // (B, T, 3H)
-    const Tensor from_sentence = reshape(state.from_sentence, {batch.size(), 1, -1});               // the same at all T
+    const Tensor from_tokens = embedded_linear(batch.target_in, target_embedding, decoder.weight_ih, decoder.bias_ih,
+                                               token_columns(target_embedding));         // (B, T, 3H)
+    const Tensor from_sentence = reshape(state.from_sentence, {batch.size(), 1, -1});    // the same at all T
     return out(gru_sequence(from_tokens + from_sentence, state.h, decoder.weight_hh, decoder.bias_hh));
 }
 
 FixedVector::State FixedVector::start(const Ids& source, const std::vector<int>& lengths) const {
     const Tensor sentence = (Scope("encoder"), encoder(source, source_embedding, lengths).state);
-    return {sentence, linear(sentence, context_columns(decoder, target_embedding)), token_columns(decoder, target_embedding)};
+    return {sentence, linear(sentence, decoder.weight_ih, {}, context_columns(target_embedding))};
 }
 
 Tensor FixedVector::step(const std::vector<int>& tokens, State& state) const {
-    const Tensor from_token = linear(target_embedding(one_token_each(tokens)), state.weight_token, decoder.bias_ih);
+    const Tensor from_token =
+        linear(target_embedding(one_token_each(tokens)), decoder.weight_ih, decoder.bias_ih, token_columns(target_embedding));
     state.h = decoder.step(from_token + state.from_sentence, state.h);
     return out(state.h);
 }
@@ -77,28 +74,23 @@ AttentionTranslator::AttentionTranslator(int source_vocabulary, int target_vocab
 
 AttentionTranslator::State AttentionTranslator::encode(const Ids& source, const std::vector<int>& lengths) const {
     const Gru::Output encoded = (Scope("encoder"), encoder(source, source_embedding, lengths));
-    return {encoded.state,
-            encoded.y,
-            attention.prepare(encoded.y),
-            key_padding(source),
-            {},
-            token_columns(decoder, target_embedding),
-            context_columns(decoder, target_embedding)};
+    return {encoded.state, encoded.y, attention.prepare(encoded.y), key_padding(source), {}};
 }
 
 Tensor AttentionTranslator::operator()(const Batch& batch, Tensor* weights) const {
     const State state = encode(batch.source, batch.source_lengths);
     const int B = batch.size(), T = batch.target_in.shape[1], H = decoder.hidden();
     const Tensor embedded = target_embedding(batch.target_in);    // (B, T, E)
-    const Tensor from_tokens =
-        embedded_linear(batch.target_in, target_embedding, state.weight_token, decoder.bias_ih);    // (B, T, 3H)
+    const Tensor from_tokens = embedded_linear(batch.target_in, target_embedding, decoder.weight_ih, decoder.bias_ih,
+                                               token_columns(target_embedding));    // (B, T, 3H)
     std::vector<Tensor> hidden, contexts, looks;
     Tensor h = state.h;
     for (int t = 0; t < T; ++t) {
         const Scope scope("step", t);
         const Attended attended = attention(reshape(h, {B, 1, H}), state.prepared, state.memory, state.key_padding);
         const Tensor context = reshape(attended.context, {B, -1});    // (B, H)
-        h = decoder.step(select(from_tokens, 1, t) + linear(context, state.weight_context), h);
+        h = decoder.step(select(from_tokens, 1, t) + linear(context, decoder.weight_ih, {}, context_columns(target_embedding)),
+                         h);
         hidden.push_back(h);
         contexts.push_back(context);
         if (weights) looks.push_back(select(attended.weights, 1, 0));
@@ -122,8 +114,8 @@ Tensor AttentionTranslator::step(const std::vector<int>& tokens, State& state) c
     const Tensor embedded = target_embedding(one_token_each(tokens));
     const Attended attended = attention(reshape(state.h, {B, 1, H}), state.prepared, state.memory, state.key_padding);
     const Tensor context = reshape(attended.context, {B, -1});
-    const Tensor from_token = linear(embedded, state.weight_token, decoder.bias_ih);
-    state.h = decoder.step(from_token + linear(context, state.weight_context), state.h);
+    const Tensor from_token = linear(embedded, decoder.weight_ih, decoder.bias_ih, token_columns(target_embedding));
+    state.h = decoder.step(from_token + linear(context, decoder.weight_ih, {}, context_columns(target_embedding)), state.h);
     state.weights = select(attended.weights, 1, 0);
     return out(concat({state.h, context, embedded}, 1));
 }

@@ -65,13 +65,11 @@ ConcatAttention::ConcatAttention(int query_width, int memory_size, int hidden_si
       energy(hidden_size, 1, random, false),
       query_size(query_width) {}
 
-Tensor ConcatAttention::prepare(const Tensor& memory) const {
-    return linear(memory, slice(hidden.weight, 1, query_size, hidden.weight.size(1)));
-}
+Tensor ConcatAttention::prepare(const Tensor& memory) const { return linear(memory, hidden.weight, {}, {.column = query_size}); }
 
 Attended ConcatAttention::operator()(const Tensor& q, const Tensor& prepared, const Tensor& memory,
                                      const Tensor& key_padding) const {
-    const Tensor query = linear(q, slice(hidden.weight, 1, 0, query_size));
+    const Tensor query = linear(q, hidden.weight, {}, {.columns = query_size});
     return attend(additive_scores(query, prepared, as_vector(energy)), memory, key_padding);
 }
 
@@ -104,7 +102,7 @@ MultiheadAttention::MultiheadAttention(int size, int head_count, Random& random)
 
 Tensor MultiheadAttention::project(const Tensor& x, int part) const {
     const int C = in_proj_weight.size(1);
-    return linear(x, slice(in_proj_weight, 0, part * C, (part + 1) * C), slice(in_proj_bias, 0, part * C, (part + 1) * C));
+    return linear(x, in_proj_weight, in_proj_bias, {.row = part * C, .rows = C});
 }
 
 MultiheadAttention::Memory MultiheadAttention::project_memory(const Tensor& memory) const {

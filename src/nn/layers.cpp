@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "lookback/ops/matmul.h"
 #include "lookback/ops/softmax.h"
 
 namespace lookback {
@@ -44,7 +43,8 @@ Tensor Embedding::operator()(const Ids& ids, Where where) const { return embeddi
 
 void Embedding::parameters(const Visit& visit) { visit("weight", weight); }
 
-Tensor embedded_linear(const Ids& ids, const Embedding& table, const Tensor& weight, const Tensor& bias, Where where) {
+Tensor embedded_linear(const Ids& ids, const Embedding& table, const Tensor& weight, const Tensor& bias, Block block,
+                       Where where) {
     Ids distinct{{0}, {}}, place{ids.shape, {}};    // each token once, and where it stands among these
     std::vector<int> place_of(static_cast<std::size_t>(table.weight.size(0)), -1);
     for (const int id : ids.values) {
@@ -55,7 +55,7 @@ Tensor embedded_linear(const Ids& ids, const Embedding& table, const Tensor& wei
         }
         place.values.push_back(place_of[id]);
     }
-    return embedding(place, linear(table(distinct, where), weight, bias, where), where);
+    return embedding(place, linear(table(distinct, where), weight, bias, block, where), where);
 }
 
 LayerNorm::LayerNorm(int size) : weight(constant_parameter({size}, 1)), bias(constant_parameter({size}, 0)) {}

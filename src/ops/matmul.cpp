@@ -6,6 +6,7 @@
 
 #include "kernels/kernels.h"
 #include "lookback/tensor/node.h"
+#include "tensor/frozen.h"
 
 namespace lookback {
 
@@ -34,20 +35,28 @@ struct Matmul final : Node {
 
 // y_mn = b_n + sum_k x_mk W_nk    dx_mk = sum_n dy_mn W_nk    dW_nk = sum_m dy_mn x_mk    db_n = sum_m dy_mn
 struct Linear final : Node {
-    int M, K, N;    // rows of x, inputs, outputs
+    int M, K, N;         // rows of x, inputs, outputs
+    int row, column;     // where W begins in its tensor,
+    int weight_width;    // whose rows are so long
 
     void forward() override {
-        const real *x = inputs[0].data(), *W = inputs[1].data(), *b = inputs.size() > 2 ? inputs[2].data() : nullptr;
+        const real *x = inputs[0].data(), *W = inputs[1].data(), *b = inputs.size() > 2 ? inputs[2].data() + row : nullptr;
         const std::vector<real> zeros(b ? 0 : N);
-        kernels::gemm_nt(M, N, K, x, K, W, K, data, N, b ? b : zeros.data());
+        const real* start = b ? b : zeros.data();
+        if (const real* W_transposed = frozen_transpose(inputs[1])) {
+            const int weight_height = inputs[1].size(0);
+            kernels::gemm_nn(M, N, K, x, K, W_transposed + column * weight_height + row, weight_height, data, N, start);
+        } else {
+            kernels::gemm_nt(M, N, K, x, K, W + row * weight_width + column, weight_width, data, N, start);
+        }
     }
     void backward() override {
-        const real *x = inputs[0].data(), *W = inputs[1].data(), *dy = grad;
+        const real *x = inputs[0].data(), *W = inputs[1].data() + row * weight_width + column, *dy = grad;
         real *dx = grad_of(0), *dW = grad_of(1), *db = inputs.size() > 2 ? grad_of(2) : nullptr;
-        if (dx) kernels::gemm_nn(M, K, N, dy, N, W, K, dx, K);
-        if (dW) kernels::gemm_tn(N, K, M, dy, N, x, K, dW, K);
+        if (dx) kernels::gemm_nn(M, K, N, dy, N, W, weight_width, dx, K);
+        if (dW) kernels::gemm_tn(N, K, M, dy, N, x, K, dW + row * weight_width + column, weight_width);
         if (db)
-            for (int m = 0; m < M; ++m) kernels::accumulate(N, dy + m * N, db);
+            for (int m = 0; m < M; ++m) kernels::accumulate(N, dy + m * N, db + row);
     }
 };
 
@@ -79,20 +88,35 @@ Tensor matmul(const Tensor& a, const Tensor& b, Where where) {
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Where where) {
-    if (weight.rank() != 2 || x.rank() < 1 || x.size(-1) != weight.size(1))
+    return linear(x, weight, bias, Block{}, where);
+}
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Block block, Where where) {
+    if (weight.rank() != 2) reject(fmt::format("linear: a weight is (out, in), not {}", to_string(weight.shape())), where);
+    const int rows = block.rows ? block.rows : weight.size(0) - block.row;
+    const int columns = block.columns ? block.columns : weight.size(1) - block.column;
+    if (block.row < 0 || rows < 0 || block.row + rows > weight.size(0) || block.column < 0 || columns < 0 ||
+        block.column + columns > weight.size(1))
+        reject(fmt::format("linear: a block of {} rows from {} and {} columns from {} is not within a weight (out, in) of {}",
+                           rows, block.row, columns, block.column, to_string(weight.shape())),
+               where);
+    if (x.rank() < 1 || x.size(-1) != columns)
         reject(fmt::format("linear: the input's last size is not the weight's: {} with a weight (out, in) of {}",
-                           to_string(x.shape()), to_string(weight.shape())),
+                           to_string(x.shape()), to_string({rows, columns})),
                where);
     if (bias && bias.shape() != Shape{weight.size(0)})
         reject(fmt::format("linear: a bias of {} does not fit a weight (out, in) of {}", to_string(bias.shape()),
                            to_string(weight.shape())),
                where);
     Shape shape = x.shape();
-    shape.back() = weight.size(0);
+    shape.back() = rows;
     auto* node = new op::Linear;
-    node->K = weight.size(1);
-    node->N = weight.size(0);
-    node->M = static_cast<int>(element_count(shape)) / std::max(node->N, 1);
+    node->K = columns;
+    node->N = rows;
+    node->M = static_cast<int>(element_count(shape)) / std::max(rows, 1);
+    node->row = block.row;
+    node->column = block.column;
+    node->weight_width = weight.size(1);
     return bias ? record(node, "linear", std::move(shape), {x, weight, bias}, where)
                 : record(node, "linear", std::move(shape), {x, weight}, where);
 }

@@ -6,6 +6,7 @@
 
 #include "kernels/kernels.h"
 #include "lookback/tensor/node.h"
+#include "tensor/frozen.h"
 #include "tensor/memory.h"
 
 namespace lookback {
@@ -46,7 +47,10 @@ struct GruCell final : Node {
     void forward() override {
         const real *p = inputs[0].data(), *h = inputs[1].data(), *W = inputs[2].data(), *b = inputs[3].data();
         real *gates = saved_gates.resize(3 * size), *qn = saved_qn.resize(size);
-        kernels::gemm_nt(B, 3 * H, H, h, H, W, H, gates, 3 * H, b);
+        if (const real* W_transposed = frozen_transpose(inputs[2]))
+            kernels::gemm_nn(B, 3 * H, H, h, H, W_transposed, 3 * H, gates, 3 * H, b);
+        else
+            kernels::gemm_nt(B, 3 * H, H, h, H, W, H, gates, 3 * H, b);
         for (int row = 0; row < B; ++row)
             gru_row(H, p + row * 3 * H, h + row * H, gates + row * 3 * H, qn + row * H, data + row * H);
     }

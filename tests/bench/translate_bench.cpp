@@ -39,6 +39,7 @@ double greedy_speed(const Model& model, const std::vector<Example>& examples, in
         batches.push_back(make_batch(examples, rows));
     }
     const Stopwatch watch;
+    const Frozen frozen;    // from sentence to sentence the weights stay as they are
     for (const Batch& batch : batches) greedy(model, batch.source, batch.source_lengths, 2 * batch.source.shape[1]);
     return count / watch.seconds();
 }

@@ -136,6 +136,12 @@ TEST_CASE("gradients of matrix products") {
         {"linear", {{2, 3}, {4, 3}, {4}}, affine},
         {"linear without bias", {{2, 3}, {4, 3}}, affine},
         {"linear of a vector", {{3}, {4, 3}, {4}}, affine},
+        {"linear with a block of a weight",
+         {{2, 3}, {5, 4}, {5}},
+         [](Leaves x) { return linear(x[0], x[1], x[2], {.row = 1, .rows = 3, .column = 1}); }},
+        {"linear with two blocks of one weight", {{2, 2}, {3, 4}}, [](Leaves x) {
+             return linear(x[0], x[1], {}, {.columns = 2}) + linear(x[0], x[1], {}, {.column = 2});
+         }},
         {"linear in 3-D", {{2, 5, 3}, {4, 3}, {4}}, affine},
         {"linear, lengths of one", {{1, 1}, {1, 1}, {1}}, affine},
         {"linear, no rows", {{0, 3}, {4, 3}, {4}}, affine},

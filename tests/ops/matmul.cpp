@@ -48,6 +48,38 @@ TEST_CASE("linear is matmul with the transposed weight, to the bit, plus the bia
                1e-6, 1e-6);
 }
 
+TEST_CASE("linear with a block of a weight is linear with slices of weight and bias, to the bit") {
+    const Tensor x = random_tensor({3, 2}), weight = random_tensor({5, 4}, 3), bias = random_tensor({5}, 4);
+    const auto sliced = [&] {
+        const Tensor rows = slice(weight, 0, 1, 4);
+        return linear(x, slice(rows, 1, 2, 4), slice(bias, 0, 1, 4));
+    };
+    check_same([&] { return linear(x, weight, bias, {.row = 1, .rows = 3, .column = 2}); }, sliced, {x, weight, bias}, 0, 0);
+}
+
+TEST_CASE("under Frozen, products of few rows keep their weight's transpose, with the same bits") {
+    const Tensor x = random_tensor({2, 3}), weight = random_tensor({5, 4}, 3), bias = random_tensor({5}, 4);
+    const auto y = [&] { return linear(x, weight, bias, {.row = 1, .rows = 3, .column = 1}).values(); };
+    const Values before = y();
+    {
+        const Frozen frozen;
+        CHECK(y() == before);
+        {
+            const Frozen inner;
+            CHECK(y() == before);
+        }
+        CHECK(y() == before);
+        CHECK_FALSE(linear(x, weight, bias, {.column = 1}).node->requires_grad);
+    }
+    weight.data()[1 * 4 + 1] += 1;
+    CHECK(y() != before);    // nothing was kept beyond
+    const Frozen frozen;
+    for (int step = 0; step < 3; ++step) {    // computed anew at each step, and so not kept
+        const Tensor doubled = weight * step;
+        CHECK(linear(x, doubled, {}, {.column = 1}).values() == matmul(x, transpose(slice(doubled, 1, 1, 4))).values());
+    }
+}
+
 TEST_CASE("linear by hand") {
     const Tensor weight({2, 3}, {1, 0, 2, 0, 1, -1}), bias({2}, {10, 20});
     CHECK(linear(Tensor({3}, {1, 2, 3}), weight, bias).values() == Values{17, 19});
@@ -69,8 +101,13 @@ TEST_CASE("products of sizes that do not fit are refused with both shapes and th
     check_rejected("matmul: leading sizes differ: (2, 3) x (6, 3, 2); expand one of them", [&] { matmul(a, other); });
     check_rejected("matmul: needs two dimensions or more: (2, 3) x (3); reshape a vector to (1, n) or (n, 1)",
                    [&] { matmul(a, vector); });
-    check_rejected("linear: the input's last size is not the weight's: (3) with a weight (out, in) of (5, 2, 3)",
-                   [&] { linear(vector, batch); });
+    check_rejected("linear: a weight is (out, in), not (5, 2, 3)", [&] { linear(vector, batch); });
+    check_rejected("linear: a block of 2 rows from 3 and 3 columns from 0 is not within a weight (out, in) of (4, 3)",
+                   [&] { linear(vector, b, {}, {.row = 3, .rows = 2}); });
+    check_rejected("linear: a block of 4 rows from 0 and -1 columns from 4 is not within a weight (out, in) of (4, 3)",
+                   [&] { linear(vector, b, {}, {.column = 4}); });
+    check_rejected("linear: the input's last size is not the weight's: (3) with a weight (out, in) of (4, 2)",
+                   [&] { linear(vector, b, {}, {.column = 1}); });
     check_rejected("linear: the input's last size is not the weight's: (6, 3, 2) with a weight (out, in) of (2, 3)",
                    [&] { linear(other, a); });
     check_rejected("linear: a bias of (3) does not fit a weight (out, in) of (4, 3)", [&] { linear(a, b, vector); });

@@ -22,7 +22,7 @@ std::vector<int> argmax_rows(const Tensor& logits);    // (B, V) -> B
 // sentences that are over. Records no graph. Translation b belongs to row b of the source and does not depend on the other rows.
 template <class Model>
 std::vector<Translation> greedy(const Model& model, const Ids& source, const std::vector<int>& lengths, int longest) {
-    const NoGrad no_grad;
+    const Frozen frozen;
     const int B = source.shape[0], S = source.shape[1];
     std::vector<Translation> translations(B);
     std::vector<int> tokens(B, Vocabulary::begin), sentences(B);    // of each row of the state

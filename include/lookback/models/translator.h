@@ -26,7 +26,6 @@ struct FixedVector {
     struct State {
         Tensor h;                // (B, H)
         Tensor from_sentence;    // (B, 3H): what the sentence adds to the decoder's gates at every step
-        Tensor weight_token;     // (3H, E): the columns of decoder.weight_ih that read a token
         void keep(const std::vector<int>& rows);
     };
 
@@ -52,8 +51,6 @@ struct AttentionTranslator {
         Tensor h;                                // (B, H)
         Tensor memory, prepared, key_padding;    // (B, S, H), (B, S, A), (B, S)
         Tensor weights;                          // (B, S): where the last step looked
-        Tensor weight_token = {};                // (3H, E): the columns of decoder.weight_ih that read a token,
-        Tensor weight_context = {};              // (3H, H): and those that read the context
         void keep(const std::vector<int>& rows);
     };
 

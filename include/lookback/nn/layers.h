@@ -2,6 +2,7 @@
 
 #include "lookback/nn/module.h"
 #include "lookback/ops/lookup.h"
+#include "lookback/ops/matmul.h"
 
 namespace lookback {
 
@@ -28,7 +29,7 @@ struct Embedding {
 // linear(embedding(ids), weight, bias), with the product of each distinct token computed once: a batch says the same words again and
 // again. Same values to the bit; ids (...) -> (..., out).
 Tensor embedded_linear(const Ids& ids, const Embedding& embedding, const Tensor& weight, const Tensor& bias = {},
-                       Where where = Where::current());
+                       Block block = {}, Where where = Where::current());
 
 // Mean 0 and variance 1 over the last dimension, then a learned scale and shift. Ba et al. 2016, arXiv:1607.06450.
 struct LayerNorm {

@@ -90,6 +90,17 @@ struct NoGrad {
     bool before;
 };
 
+// While one is alive, this thread records no graph and no weight may change: a product keeps the transpose of its weight, which a step
+// of few rows would otherwise spend most of its time on. Same bits, several times as fast for one sentence.
+struct Frozen {
+    Frozen();
+    ~Frozen();
+
+  private:
+    NoGrad no_grad;
+    bool outermost;
+};
+
 // Node ids of this thread start at #1 again, so that #5 is the same op in every training step. zero_grad(model) calls it.
 void restart_node_ids();
 
