@@ -111,7 +111,10 @@ bool load_checkpoint(const Training& training, const std::filesystem::path& path
     if (path.empty()) return false;
     remove_left_over(path);
     std::error_code error;    // read_safetensors tells the reason better
-    if (std::filesystem::status(path, error).type() == std::filesystem::file_type::not_found) return false;
+    if (std::filesystem::status(path, error).type() == std::filesystem::file_type::not_found) {
+        make_writable_folder(path.has_parent_path() ? path.parent_path() : ".");
+        return false;
+    }
 
     // First all is read and checked, then all is set.
     Safetensors file = read_safetensors(path);

@@ -93,6 +93,10 @@ void remove_left_over(const std::filesystem::path& path) {
         if (entry.path().filename().string().starts_with(temporary_prefix(path))) std::filesystem::remove(entry.path(), error);
 }
 
+std::filesystem::path file_in(const std::filesystem::path& folder, const std::string& name) {
+    return folder.empty() ? folder : folder / name;
+}
+
 void make_writable_folder(const std::filesystem::path& folder) {
     std::error_code error;
     std::filesystem::create_directories(folder, error);

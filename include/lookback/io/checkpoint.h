@@ -31,8 +31,9 @@ struct Training {
 // empty path neither function does anything. BadInput where it cannot be written; the one before is still there then.
 void save_checkpoint(const Training& training, const std::filesystem::path& path);
 
-// Takes the training up where the checkpoint left it, all of it or nothing; false if there is no such file. BadInput for a
-// file that is damaged, or is of another model, other data or other settings: it says what differs, and how.
+// Takes the training up where the checkpoint left it, all of it or nothing. False if there is no such file; its folder is made
+// then, so that one that cannot be written is told before hours of training. BadInput for a file that is damaged, or is of
+// another model, other data or other settings: it says what differs, and how.
 bool load_checkpoint(const Training& training, const std::filesystem::path& path);
 
 }    // namespace lookback

@@ -19,6 +19,9 @@ void write_file(const std::filesystem::path& path, std::string_view bytes);
 // Removes what a process that was killed within write_file(path) left beside the file. Nobody may be writing it now.
 void remove_left_over(const std::filesystem::path& path);
 
+// folder / name; empty, for no file, if no folder was given.
+std::filesystem::path file_in(const std::filesystem::path& folder, const std::string& name);
+
 // Makes the folder, with its parents, unless it is there, and proves by a small file that it can be written. Throws
 // BadInput naming the folder. `run_program` does this for --out before anything is trained.
 void make_writable_folder(const std::filesystem::path& folder);
