@@ -124,11 +124,12 @@ class Interpreter {
     void say(const Model& model, const std::string& line) {
         ++number;
         const std::vector<std::string> words = words_of(line, source);
-        if (line.size() > longest_line || words.size() > most_tokens) {
+        const bool too_long = line.size() > longest_line || words.size() > most_tokens;
+        if (too_long) {
             fmt::print(stderr, "translate: sentence {}: too long: at most {} words are translated\n", number, most_tokens);
             status = 2;
         }
-        if (words.empty() || words.size() > most_tokens || line.size() > longest_line) {
+        if (too_long || words.empty()) {
             fmt::print("\n");
             return;
         }
