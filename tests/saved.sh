@@ -127,7 +127,7 @@ refused 'other steps' 'schedule was "120 steps, 100 to rise to 0.005" and is "10
 refused 'another seed' 'fingerprint of the data and their order was' \
     "$contrast" --quick --steps 60 --seed 2 --out out --checkpoint keep
 cp keep/fixed.checkpoint before
-refused 'a disk that is full' 'keep/fixed.checkpoint: File too large: step 120 is not kept, the checkpoint before is as it was' \
+refused 'a disk that is full' 'keep/fixed.checkpoint: File too large: step 120 is not kept, what was kept before is as it was' \
     sh -c "ulimit -f 1000 && '$contrast' --quick --steps 60 --out out --checkpoint keep"
 result 'the checkpoint before is still there' "$(cmp before keep/fixed.checkpoint 2>&1)"
 result 'nothing else is left' "$(ls -A keep | grep -v checkpoint)"

@@ -103,7 +103,7 @@ void save_checkpoint(const Training& training, const std::filesystem::path& path
         write_safetensors(path, tensors, metadata);
     } catch (const BadInput& error) {
         throw BadInput(
-            fmt::format("{}: step {} is not kept, the checkpoint before is as it was", error.what(), training.losses.size()));
+            fmt::format("{}: step {} is not kept, what was kept before is as it was", error.what(), training.losses.size()));
     }
 }
 

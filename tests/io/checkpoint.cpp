@@ -260,7 +260,7 @@ TEST_CASE("a checkpoint that does not fit on the disk is an error that says so, 
         return 0;
     });
     CHECK(outcome.error ==
-          fmt::format("cannot write {}: File too large: step 2 is not kept, the checkpoint before is as it was", path.string()));
+          fmt::format("cannot write {}: File too large: step 2 is not kept, what was kept before is as it was", path.string()));
     CHECK(read_file(path) == before);
     CHECK(folder.files() == 1);
 }
