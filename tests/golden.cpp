@@ -3,167 +3,26 @@
 // the end. All sizes are taken from the tensors.
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
-#include <functional>
-#include <limits>
-#include <set>
 
-#include "lookback/io/safetensors.h"
+#include "golden_case.h"
 #include "lookback/nn/recurrent.h"
 #include "lookback/nn/transformer.h"
 #include "lookback/ops/matmul.h"
-#include "lookback/ops/shape.h"
 #include "lookback/ops/softmax.h"
 #include "lookback/optim/optimizer.h"
-#include "lookback/program/error.h"
 
 using namespace lookback;
 
 namespace {
 
-// ---- 1. A case: what it gives, and what the library makes of it ------------------------------------------------------------
-
-class Case {
-  public:
-    explicit Case(const std::filesystem::path& path) : file(read_safetensors(path)) {}
-
-    bool has(const std::string& name) const { return file.find(name) != nullptr; }
-    bool has_attribute(const std::string& key) const { return file.metadata.contains(key); }
-
-    const StoredTensor& stored(const std::string& name) {
-        const StoredTensor* tensor = file.find(name);
-        if (!tensor) throw BadInput(fmt::format("the case has no {}", name));
-        used.insert(name);
-        return *tensor;
-    }
-
-    // in.NAME, which wants a gradient, or a constant such as a mask.
-    Tensor input(const std::string& name) { return leaves[name] = tensor_of(stored("in." + name)).requires_grad(); }
-    Tensor constant(const std::string& name) { return tensor_of(stored("in." + name)); }
-    Tensor mask() { return has("in.mask") ? constant("mask") : Tensor(); }
-
-    Ids ids(const std::string& name) {
-        const StoredTensor& tensor = stored("in." + name);
-        return {tensor.shape, {tensor.integers.begin(), tensor.integers.end()}};
-    }
-
-    std::vector<std::string> input_names() const {
-        std::vector<std::string> names;
-        for (const StoredTensor& tensor : file.tensors)
-            if (tensor.name.starts_with("in.")) names.push_back(tensor.name.substr(3));
-        std::ranges::sort(names);
-        return names;
-    }
-
-    std::vector<Tensor> inputs() {
-        std::vector<Tensor> all;
-        for (const std::string& name : input_names()) all.push_back(input(name));
-        return all;
-    }
-
-    // param.* become the parameters of the module.
-    template <class Module>
-    Module& fill(Module& module) {
-        module.parameters([&](const std::string& name, Tensor& parameter) {
-            const Tensor given = tensor_of(stored("param." + name));
-            if (given.shape() != parameter.shape())
-                throw BadInput(fmt::format("param.{} is {}; the library's is {}", name, to_string(given.shape()),
-                                           to_string(parameter.shape())));
-            parameter = leaves["param." + name] = Tensor(given).requires_grad();
-        });
-        return module;
-    }
-
-    std::string text(const std::string& key, const std::string& otherwise = "") const {
-        const auto found = file.metadata.find(key);
-        return found == file.metadata.end() ? otherwise : found->second;
-    }
-    double number(const std::string& key, double otherwise = 0) const {
-        return has_attribute(key) ? std::stod(text(key)) : otherwise;
-    }
-    int integer(const std::string& key) const { return std::stoi(text(key)); }
-
-    void output(const std::string& name, const Tensor& tensor) { outputs[name] = tensor; }
-
-    // Sum over all outputs of sum(out * gout), and back from there.
-    void run_backward() {
-        Tensor loss;
-        for (const auto& [name, tensor] : outputs) {
-            if (!has("gout." + name)) continue;
-            const Tensor term = sum(tensor * tensor_of(stored("gout." + name)));
-            loss = loss ? loss + term : term;
-        }
-        if (loss) backward(loss);
-    }
-
-    // Empty if every out.* and grad.* is within the tolerance; else the worst of them.
-    std::string compare() {
-        std::string worst;
-        double worst_error = number("tolerance");
-        for (const StoredTensor& expected : file.tensors) {
-            const bool is_output = expected.name.starts_with("out."), is_gradient = expected.name.starts_with("grad.");
-            if (!is_output && !is_gradient) {
-                if (!used.contains(expected.name)) return expected.name + " was not used";
-                continue;
-            }
-            const std::map<std::string, Tensor>& made = is_output ? outputs : leaves;
-            const auto found = made.find(expected.name.substr(is_output ? 4 : 5));
-            if (found == made.end()) return expected.name + " was not computed";
-            const Tensor& tensor = found->second;
-            if (tensor.shape() != expected.shape)
-                return fmt::format("{} is {}, expected {}", expected.name, to_string(tensor.shape()), to_string(expected.shape));
-            const real* numbers = is_output ? tensor.data() : tensor.grad();    // no gradient: 0
-            for (std::size_t i = 0; i < expected.values.size(); ++i) {
-                const double got = numbers ? double{numbers[i]} : 0, wanted = expected.values[i];
-                double error = got == wanted ? 0 : std::abs(got - wanted) / std::max(1.0, std::abs(wanted));
-                if (std::isnan(error)) error = std::numeric_limits<double>::infinity();
-                if (error <= worst_error) continue;
-                worst_error = error;
-                worst = fmt::format("{}[{}]: got {:.9g}, expected {:.9g}, error {:.3g} > {}", expected.name,
-                                    fmt::join(place(i, expected.shape), ", "), got, wanted, error, text("tolerance"));
-            }
-        }
-        return worst;
-    }
-
-  private:
-    static Tensor tensor_of(const StoredTensor& stored) {
-        if (stored.dtype == "I64") throw BadInput(fmt::format("{} holds integers", stored.name));
-        return Tensor(stored.shape, std::vector<real>(stored.values.begin(), stored.values.end()));
-    }
-
-    static std::vector<std::size_t> place(std::size_t index, const Shape& shape) {
-        std::vector<std::size_t> indices(shape.size());
-        for (std::size_t dim = shape.size(); dim-- > 0; index /= static_cast<std::size_t>(shape[dim]))
-            indices[dim] = index % static_cast<std::size_t>(shape[dim]);
-        return indices;
-    }
-
-    Safetensors file;
-    std::set<std::string> used;              // names in the file
-    std::map<std::string, Tensor> leaves;    // "x" has grad.x, "param.weight" has grad.param.weight
-    std::map<std::string, Tensor> outputs;
-};
-
 Random unused(0);    // for parameters that the case replaces
 
-// ---- 2. Operations that take more than a line ------------------------------------------------------------------------------
+// ---- 1. Operations that take more than a line ------------------------------------------------------------------------------
 
 void run_sum(Case& c) { c.output("y", c.text("dim") == "all" ? sum(c.input("x")) : sum(c.input("x"), c.integer("dim"))); }
 void run_mean(Case& c) { c.output("y", c.text("dim") == "all" ? mean(c.input("x")) : mean(c.input("x"), c.integer("dim"))); }
-
-void run_reshape(Case& c) {
-    Shape shape;
-    const std::string text = c.text("shape");    // "10,8"
-    for (std::size_t begin = 0; begin < text.size(); begin = text.find(',', begin) + 1) {
-        shape.push_back(std::stoi(text.substr(begin)));
-        if (text.find(',', begin) == std::string::npos) break;
-    }
-    c.output("y", reshape(c.input("x"), shape));
-}
 
 void run_gelu(Case& c) {
     if (c.text("approximate") != "none" && c.text("approximate") != "tanh")
@@ -172,41 +31,50 @@ void run_gelu(Case& c) {
 }
 
 void run_linear(Case& c) {
-    const Shape& shape = c.stored("param.weight").shape;
-    Linear layer(shape.at(1), shape.at(0), unused, c.has("param.bias"));
+    Linear layer(c.size("weight", 1), c.size("weight", 0), unused, c.has("param.bias"));
     c.output("y", c.fill(layer)(c.input("x")));
 }
 
 void run_embedding(Case& c) {
-    const Shape& shape = c.stored("param.weight").shape;
-    Embedding layer(shape.at(0), shape.at(1), unused);
+    Embedding layer(c.size("weight", 0), c.size("weight", 1), unused);
     c.output("y", c.fill(layer)(c.ids("ids")));
 }
 
 void run_layer_norm(Case& c) {
-    LayerNorm layer(c.stored("param.weight").shape.at(0));
+    LayerNorm layer(c.size("weight", 0));
     layer.epsilon = c.number("eps", layer.epsilon);
     c.output("y", c.fill(layer)(c.input("x")));
 }
 
 void run_cross_entropy(Case& c) {
-    c.output("y", cross_entropy(c.input("logits"), c.ids("target"),
-                                {.ignore_index = static_cast<int>(c.number("ignore_index", -100)),
-                                 .label_smoothing = c.number("label_smoothing")}));
+    c.output("y",
+             cross_entropy(c.input("logits"), c.ids("target"),
+                           {.ignore_index = c.integer("ignore_index", -100), .label_smoothing = c.number("label_smoothing", 0)}));
+}
+
+// A module with the weights of the case. Its sizes are those of the weights themselves: (gates H, E) and (gates H, H).
+template <class Module>
+Module recurrent_module(Case& c, const std::string& suffix, int gates, auto... options) {
+    const int E = c.size("weight_ih" + suffix, 1), H = c.size("weight_hh" + suffix, 1);
+    c.expect("param.weight_ih" + suffix, {gates * H, E});
+    Module module(E, H, unused, options...);
+    return c.fill(module);
 }
 
 template <class CellType>
+constexpr int gates_of = std::is_same_v<CellType, RnnCell>   ? 1
+                         : std::is_same_v<CellType, GruCell> ? 3
+                                                             : 4;
+
+template <class CellType>
 void run_cell(Case& c) {
-    const Tensor x = c.input("x"), h = c.input("h");
-    CellType cell(x.size(-1), h.size(-1), unused);
-    c.output("y", c.fill(cell)(x, h));
+    c.output("y", recurrent_module<CellType>(c, "", gates_of<CellType>)(c.input("x"), c.input("h")));
 }
 
 void run_lstm_cell(Case& c) {
-    const Tensor x = c.input("x"), h = c.input("h"), memory = c.input("c");
-    const int H = h.size(-1);
-    LstmCell cell(x.size(-1), H, unused);
-    const Tensor state = c.fill(cell)(x, concat({h, memory}, 1));
+    const LstmCell cell = recurrent_module<LstmCell>(c, "", 4);
+    const int H = cell.hidden();
+    const Tensor state = cell(c.input("x"), concat({c.input("h"), c.input("c")}, 1));
     c.output("h", slice(state, 1, 0, H));
     c.output("c", slice(state, 1, H, 2 * H));
 }
@@ -214,12 +82,14 @@ void run_lstm_cell(Case& c) {
 template <class CellType>
 void run_recurrent(Case& c) {
     const Tensor x = c.input("x");
-    const int H = c.stored("param.weight_hh_l0").shape.at(1), D = c.number("bidirectional") != 0 ? 2 : 1;
-    Recurrent<CellType> layer(x.size(-1), H, unused, D == 2);
+    const bool both_ways = c.flag("bidirectional");
+    const auto layer = recurrent_module<Recurrent<CellType>>(c, "_l0", gates_of<CellType>, both_ways);
     const std::vector<int> lengths = c.has("in.lengths") ? c.ids("lengths").values : std::vector<int>();
-    const auto result = c.fill(layer)(x, lengths);
+    const auto result = layer(x, lengths);
     c.output("y", result.y);
-    const Tensor state = transpose(reshape(result.state, {x.size(0), D, -1}), 0, 1);    // (B, D H) -> (D, B, H), of an LSTM h | c
+    // (B, D H) -> (D, B, H), of an LSTM h | c
+    const int H = layer.forward_cell.hidden();
+    const Tensor state = transpose(reshape(result.state, {x.size(0), both_ways ? 2 : 1, -1}), 0, 1);
     c.output("h", slice(state, 2, 0, H));
     if (state.size(2) > H) c.output("c", slice(state, 2, H, 2 * H));
 }
@@ -236,15 +106,21 @@ void run_score_attention(Case& c) {
         output_attended(c, "context", attention(query, attention.prepare(memory), memory, c.mask()));
     };
     if (c.text("score") == "additive") {
-        AdditiveAttention attention(Q, M, c.stored("param.query.weight").shape.at(0), unused);
+        const int A = c.size("query.weight", 0);
+        c.expect("param.query.weight", {A, Q});
+        c.expect("param.key.weight", {A, M});
+        AdditiveAttention attention(Q, M, A, unused);
         attend(c.fill(attention));
     } else if (c.text("score") == "dot") {
         attend(DotAttention());
     } else if (c.text("score") == "general") {
+        c.expect("param.key.weight", {Q, M});
         GeneralAttention attention(Q, M, unused);
         attend(c.fill(attention));
     } else if (c.text("score") == "concat") {
-        ConcatAttention attention(Q, M, c.stored("param.hidden.weight").shape.at(0), unused);
+        const int A = c.size("hidden.weight", 0);
+        c.expect("param.hidden.weight", {A, Q + M});
+        ConcatAttention attention(Q, M, A, unused);
         attend(c.fill(attention));
     } else {
         throw BadInput(fmt::format("unknown score \"{}\"", c.text("score")));
@@ -256,21 +132,28 @@ Tensor for_scores(const Tensor& mask) {
     return mask && mask.rank() == 2 ? reshape(mask, {mask.size(0), 1, 1, mask.size(1)}) : mask;
 }
 
+// The width of a model whose attention has the weights (3C, C).
+int width(Case& c, const std::string& attention) {
+    const int C = c.size(attention + "in_proj_weight", 1);
+    c.expect("param." + attention + "in_proj_weight", {3 * C, C});
+    return C;
+}
+
 void run_multihead_attention(Case& c) {
     const Tensor query = c.input(c.has("in.x") ? "x" : "query"), memory = c.has("in.memory") ? c.input("memory") : query;
-    MultiheadAttention attention(query.size(-1), c.integer("heads"), unused);
-    output_attended(c, "y", c.fill(attention)(query, memory, for_scores(c.mask()), c.number("causal") != 0));
+    MultiheadAttention attention(width(c, ""), c.integer("heads"), unused);
+    output_attended(c, "y", c.fill(attention)(query, memory, for_scores(c.mask()), c.flag("causal")));
 }
 
 TransformerOptions options_of(Case& c, const std::string& layer) {
     if (c.text("activation") != "relu" && c.text("activation") != "gelu")
         throw BadInput(fmt::format("unknown activation \"{}\"", c.text("activation")));
-    const Shape& shape = c.stored("param." + layer + "linear1.weight").shape;    // (F, C)
     TransformerOptions options;
-    options.size = shape.at(1);
+    options.size = width(c, layer + "self_attn.");
     options.heads = c.integer("heads");
-    options.feed_forward = shape.at(0);
-    options.norm_first = c.number("norm_first") != 0;
+    options.feed_forward = c.size(layer + "linear1.weight", 0);
+    c.expect("param." + layer + "linear1.weight", {options.feed_forward, options.size});
+    options.norm_first = c.flag("norm_first");
     options.activation = c.text("activation") == "relu" ? Activation::relu : Activation::gelu;
     return options;
 }
@@ -296,9 +179,16 @@ void run_transformer(Case& c) {
     c.output("y", c.fill(transformer)(c.input("src"), c.input("tgt"), c.mask()));
 }
 
+void run_positions(Case& c) {
+    const int length = c.integer("length"), size = c.integer("dim");
+    c.expect("out.y", {length, size});
+    c.output("y", sinusoidal_positions(length, size));
+}
+
 template <class Optimizer>
 void run_steps(Case& c, Tensor w, Optimizer optimizer) {
     for (int step = 0; c.has(fmt::format("in.grad{}", step)); ++step) {
+        c.expect(fmt::format("in.grad{}", step), w.shape());
         const Tensor gradient = c.constant(fmt::format("grad{}", step));
         w.zero_grad();
         std::copy_n(gradient.data(), gradient.size(), w.grad());
@@ -311,14 +201,14 @@ void run_optimizer(Case& c) {
     const Tensor w = c.input("w");
     const std::string name = c.text("name");
     if (name == "sgd" || name == "sgd_momentum")
-        run_steps(c, w, Sgd(std::vector{w}, {.lr = c.number("lr"), .momentum = c.number("momentum")}));
+        run_steps(c, w, Sgd(std::vector{w}, {.lr = c.number("lr"), .momentum = c.number("momentum", 0)}));
     else if (name == "adam" || name == "adamw")
         run_steps(c, w,
                   Adam(std::vector{w}, {.lr = c.number("lr"),
                                         .beta1 = c.number("beta1"),
                                         .beta2 = c.number("beta2"),
                                         .eps = c.number("eps"),
-                                        .weight_decay = c.number("weight_decay")}));
+                                        .weight_decay = c.number("weight_decay", 0)}));
     else
         throw BadInput(fmt::format("unknown optimizer \"{}\"", name));
 }
@@ -339,7 +229,7 @@ void run_clip_grad_norm(Case& c) {    // in.* are gradients
     }
 }
 
-// ---- 3. All operations -----------------------------------------------------------------------------------------------------
+// ---- 2. All operations -----------------------------------------------------------------------------------------------------
 
 const std::map<std::string, void (*)(Case&)> operations = {
     {"add", [](Case& c) { c.output("y", c.input("a") + c.input("b")); }},
@@ -357,7 +247,7 @@ const std::map<std::string, void (*)(Case&)> operations = {
     {"matmul", [](Case& c) { c.output("y", matmul(c.input("a"), c.input("b"))); }},
     {"sum", run_sum},
     {"mean", run_mean},
-    {"reshape", run_reshape},
+    {"reshape", [](Case& c) { c.output("y", reshape(c.input("x"), c.integers("shape"))); }},
     {"transpose", [](Case& c) { c.output("y", transpose(c.input("x"), c.integer("dim0"), c.integer("dim1"))); }},
     {"slice", [](Case& c) { c.output("y", slice(c.input("x"), c.integer("dim"), c.integer("start"), c.integer("stop"))); }},
     {"concat", [](Case& c) { c.output("y", concat(c.inputs(), c.integer("dim"))); }},
@@ -367,7 +257,8 @@ const std::map<std::string, void (*)(Case&)> operations = {
     {"masked_softmax",
      [](Case& c) {    // the library's is along the last dimension; so is every dimension after a transpose
          const int dim = c.integer("dim");
-         c.output("y", transpose(masked_softmax(transpose(c.input("x"), dim, -1), transpose(c.mask(), dim, -1)), dim, -1));
+         c.output("y",
+                  transpose(masked_softmax(transpose(c.input("x"), dim, -1), transpose(c.constant("mask"), dim, -1)), dim, -1));
      }},
     {"layer_norm", run_layer_norm},
     {"linear", run_linear},
@@ -386,7 +277,7 @@ const std::map<std::string, void (*)(Case&)> operations = {
     {"transformer_encoder_layer", run_encoder_layer},
     {"transformer_decoder_layer", run_decoder_layer},
     {"transformer", run_transformer},
-    {"sinusoidal_positions", [](Case& c) { c.output("y", sinusoidal_positions(c.integer("length"), c.integer("dim"))); }},
+    {"sinusoidal_positions", run_positions},
     {"optimizer", run_optimizer},
     {"clip_grad_norm", run_clip_grad_norm},
 };
@@ -424,7 +315,10 @@ int main(int argc, char** argv) {
     int failed = 0;
     for (const std::filesystem::path& path : cases) {
         const std::string problem = examine(path);
-        fmt::print("{}\n", problem.empty() ? "ok " + path.stem().string() : path.stem().string() + ": " + problem);
+        std::string line = problem.empty() ? "ok " + path.stem().string() : path.stem().string() + ": " + problem;
+        std::ranges::replace_if(
+            line, [](char c) { return (c >= 0 && c < ' ') || c == 0x7F; }, ' ');    // it quotes the file
+        fmt::print("{}\n", line);
         failed += !problem.empty();
     }
     fmt::print("{} passed, {} failed\n", static_cast<int>(cases.size()) - failed, failed);

@@ -19,11 +19,13 @@ else
 fi
 
 # Each program ends its output in its own count, `[doctest] test cases: 3 | 2 passed | 1 failed | ...` or that of a
-# script, `2 passed, 1 failed`; one that ends in another way (a crash, a timeout) is one failed case.
+# script, `2 passed, 1 failed`; one that ends in another way (a crash, a timeout) is one failed case. A test that lacks a tool
+# says so, `skipped: REASON`, and ends with status 77.
 awk -v status=$status '
     function close_test() { if (bad && !test_failed) failed++ }
-    /^test: /           { close_test(); bad = test_failed = 0 }
+    /^test: /           { close_test(); bad = test_failed = 0; name = $NF }
     /^result: /         { bad = !/exit status (0|77)$/ }
+    /^skipped: /        { print name " " $0 }
     /^\[doctest\] test cases:/ { gsub(/\|/, " "); passed += $5; failed += $7; test_failed = $7 }
     /^[0-9]+ passed, [0-9]+ failed$/ { passed += $1; failed += $3; test_failed = $3 }
     END {

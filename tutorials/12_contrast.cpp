@@ -18,10 +18,10 @@
 #include "lookback/decode/evaluate.h"
 #include "lookback/draw/svg.h"
 #include "lookback/draw/terminal.h"
-#include "lookback/models/translator.h"
+#include "lookback/io/checkpoint.h"
+#include "lookback/io/translator.h"
 #include "lookback/ops/shape.h"
 #include "lookback/optim/data_parallel.h"
-#include "lookback/optim/optimizer.h"
 #include "lookback/program/claims.h"
 #include "lookback/program/file.h"
 #include "lookback/program/interrupt.h"
@@ -53,9 +53,8 @@ struct Data {
 struct Report {
     std::string name, key;    // in text, and in results.json
     std::size_t parameters = 0;
-    int steps = 0;
-    double seconds = 0, tokens_per_second = 0;
-    std::vector<double> steps_seen, losses;
+    double seconds = 0, tokens = 0;                         // of training
+    std::vector<double> losses;                             // one a step
     std::vector<double> exact_match, alignment_accuracy;    // one figure a test
     std::vector<std::vector<Translation>> translations;     // by test, by sentence
     Translation showcase;
@@ -68,11 +67,17 @@ void train(Model& model, int steps, const Data& data, const Options& options, Wo
     BatchStream stream(data.train, batch_size, Random(options.seed));    // the same seed: the same batches for each model
     Adam adam(model, {.lr = learning_rate, .beta2 = 0.99, .weight_decay = 0.4});
     DataParallel<Model> parallel(model, shard_count, workers);
-    Progress progress(report.name, steps);
-    const Stopwatch watch;
-    long tokens = 0;
+    // With --checkpoint DIR the run is kept every 100 steps, and the same command takes it up where it was interrupted.
+    Training training{named_parameters(model), adam, stream, report.losses};
+    training.counts = {{"seconds", &report.seconds}, {"tokens", &report.tokens}};
+    training.settings["schedule"] = fmt::format("{} steps, {} to rise to {}", steps, warmup, learning_rate);
+    const std::filesystem::path checkpoint = file_in(options.text("checkpoint"), report.key + ".checkpoint");
+    load_checkpoint(training, checkpoint);
+    const int steps_before = static_cast<int>(report.losses.size());
+    Progress progress(report.name, steps - steps_before);
+    const Stopwatch watch(report.seconds);
 
-    for (int step = 0; step < steps && !interrupted(); ++step) {
+    for (int step = steps_before; step < steps && !interrupted(); ++step) {
         const Batch batch = stream.next();
         const std::vector<Batch> parts = shards(batch, shard_count);
 
@@ -86,15 +91,13 @@ void train(Model& model, int steps, const Data& data, const Options& options, Wo
         adam.options.lr = learning_rate * warmup_cosine(step, warmup, steps);
         adam.step();
 
-        tokens += batch.target_tokens;
-        report.steps_seen.push_back(step + 1);
+        report.tokens += batch.target_tokens;
+        report.seconds = watch.seconds();
         report.losses.push_back(loss);
         progress.advance(batch.target_tokens, loss);
+        if ((step + 1) % 100 == 0) save_checkpoint(training, checkpoint);
     }
-    report.parameters = parameter_count(model);
-    report.steps = static_cast<int>(report.losses.size());
-    report.seconds = watch.seconds();
-    report.tokens_per_second = static_cast<double>(tokens) / report.seconds;
+    save_checkpoint(training, checkpoint);
 }
 
 // ---- 2. One examination for all three --------------------------------------------------------------------------------------
@@ -120,6 +123,10 @@ void examine(const Model& model, const Data& data, Workers& workers, Report& rep
 Data read_data(const Options& options) {
     Data data{.corpus = read_corpus(options.data), .train = {}, .tests = {}, .showcase = {}, .showcase_gold = {}};
     const Corpus& corpus = data.corpus;
+    if (const std::filesystem::path from = options.text("load"); !from.empty()) {    // a model knows the words it learned with
+        data.corpus.source = read_vocabulary(from / "source.txt");
+        data.corpus.target = read_vocabulary(from / "target.txt");
+    }
     data.train = encode(corpus.train, corpus.source, corpus.target);
     for (const Corpus::Test& test : corpus.tests) {
         data.tests.push_back(encode(test.pairs, corpus.source, corpus.target));
@@ -162,17 +169,11 @@ LineChart score_chart(const std::vector<Report>& reports, const Corpus& corpus) 
     return chart;
 }
 
-AttentionMap map_of(const Translation& translation, const Pair& pair, const Alignment& gold, const Corpus& corpus) {
-    AttentionMap map{.title = join(pair.source),
-                     .rows = corpus.target.decode(translation.tokens),
-                     .columns = pair.source,
-                     .weights = {},
-                     .gold = {}};
-    map.columns.push_back("</s>");
-    if (static_cast<int>(map.rows.size()) < translation.attention.rows) map.rows.push_back("</s>");
-    map.weights.assign(translation.attention.weights.begin(), translation.attention.weights.end());
-    if (corpus.target.decode(translation.tokens) == pair.target)
-        for (const auto& [source, target] : gold) map.gold.emplace_back(target, source);
+// Where the model looked as it said the showcase, and where it should have, if it was right.
+AttentionMap showcase_map(const Report& report, const Data& data) {
+    AttentionMap map = map_of(report.showcase, data.showcase.source, data.corpus.target);
+    if (sentence(report.showcase, data.corpus) == join(data.showcase.target))
+        for (const auto& [source, target] : data.showcase_gold) map.gold.emplace_back(target, source);
     return map;
 }
 
@@ -182,7 +183,7 @@ void print_scores(const std::vector<Report>& reports, const Corpus& corpus) {
     fmt::print("\n");
     for (const Report& report : reports) {
         fmt::print("{:<13}{:>10}{:>7}{:>10}", report.name, count_text(static_cast<long>(report.parameters)),
-                   seconds_text(report.seconds), rate_text(report.tokens_per_second));
+                   seconds_text(report.seconds), rate_text(report.tokens / report.seconds));
         for (const double share : report.exact_match) fmt::print("{:5.2f}", share);
         fmt::print("\n");
     }
@@ -222,7 +223,7 @@ Series means(const Report& report, std::size_t group) {
         const std::size_t end = std::min(begin + group, report.losses.size());
         double sum = 0;
         for (std::size_t i = begin; i < end; ++i) sum += report.losses[i];
-        series.xs.push_back(report.steps_seen[end - 1]);
+        series.xs.push_back(static_cast<double>(end));
         series.ys.push_back(sum / static_cast<double>(end - begin));
     }
     return series;
@@ -238,23 +239,24 @@ void write_figures(const std::vector<Report>& reports, const Data& data, const s
     for (const Report& report : reports) {
         losses.series.push_back(means(report, 20));
         for (std::size_t i = 0; i < report.losses.size(); ++i)
-            csv += fmt::format("{},{},{:.6f}\n", report.key, report.steps_seen[i], report.losses[i]);
+            csv += fmt::format("{},{},{:.6f}\n", report.key, i + 1, report.losses[i]);
         json += fmt::format(
             "  \"{}\": {{\"parameters\": {}, \"steps\": {}, \"seconds\": {:.2f}, \"tokens_per_second\": {:.0f},\n"
             "    \"exact_match\": {}",
-            report.key, report.parameters, report.steps, report.seconds, report.tokens_per_second, json_list(report.exact_match));
+            report.key, report.parameters, report.losses.size(), report.seconds, report.tokens / std::max(report.seconds, 1e-9),
+            json_list(report.exact_match));
         if (!report.alignment_accuracy.empty())
             json += fmt::format(",\n    \"alignment_accuracy\": {}", json_list(report.alignment_accuracy));
         json += "},\n";
         if (report.showcase.attention.rows > 0)
-            write_file(out / (report.key + "_map.svg"),
-                       svg::attention_map(map_of(report.showcase, data.showcase, data.showcase_gold, data.corpus)));
+            write_file(out / (report.key + "_map.svg"), svg::attention_map(showcase_map(report, data)));
     }
     json += fmt::format("  \"seconds\": {:.2f}\n}}\n", seconds);
     write_file(out / "score_by_length.svg", svg::line_chart(score_chart(reports, data.corpus)));
+    write_file(out / "results.json", json);
+    if (reports[0].losses.empty()) return;    // nothing was trained
     write_file(out / "loss.svg", svg::line_chart(losses));
     write_file(out / "log.csv", csv);
-    write_file(out / "results.json", json);
 }
 
 // Every head of every layer as one small map: where the Transformer looks as it reads the first pair of a test.
@@ -285,19 +287,28 @@ int contrast(const Options& options) {
     const Stopwatch watch;
     const Data data = read_data(options);
     const int source = data.corpus.source.size(), target = data.corpus.target.size();
+    const std::string &to = options.text("save"), &from = options.text("load");
+    if (!to.empty()) save_vocabularies(data.corpus.source, data.corpus.target, to);
     Workers workers(options.threads);
 
-    fmt::print(
-        "{} pairs to learn from, {} a step. Each model learns for about as long:\n{} steps, and {} of the fixed vector's, "
-        "which take half the time.\n\n",
-        count_text(static_cast<long>(data.train.size())), batch_size, options.steps, 2 * options.steps);
+    if (!from.empty()) fmt::print("The models that were saved in {}\n\n", from);
+    if (from.empty())
+        fmt::print(
+            "{} pairs to learn from, {} a step. Each model learns for about as long:\n{} steps, and {} of the fixed vector's, "
+            "which take half the time.\n\n",
+            count_text(static_cast<long>(data.train.size())), batch_size, options.steps, 2 * options.steps);
     std::vector<Report> reports;
     const auto study = [&](const char* name, const char* key, auto& model, int steps) {
         if (interrupted()) return;
         Report& report = reports.emplace_back();
         report.name = name;
         report.key = key;
-        train(model, steps, data, options, workers, report);
+        if (from.empty())
+            train(model, steps, data, options, workers, report);
+        else
+            model = load_translator<std::decay_t<decltype(model)>>(from, key);
+        report.parameters = parameter_count(model);
+        if (!to.empty()) save_translator(model, to, key);
         examine(model, data, workers, report);
     };
     Random random(options.seed);
@@ -308,11 +319,12 @@ int contrast(const Options& options) {
     study("attention", "attention", attention, options.steps);
     study("Transformer", "transformer", transformer, options.steps);
 
+    if (reports.empty()) return Claims().report();    // Ctrl-C: what was learned so far is told, and no more
     print_scores(reports, data.corpus);
-    if (reports.size() < 3) return Claims().report();    // Ctrl-C: what was learned so far is told, and no more
+    if (reports.size() < 3) return Claims().report();
     print_translations(reports, data);
     const Report &f = reports[0], &a = reports[1], &t = reports[2];
-    AttentionMap shown = map_of(a.showcase, data.showcase, data.showcase_gold, data.corpus);
+    AttentionMap shown = showcase_map(a, data);
     shown.title = {};
     shown.rows.resize(std::min<std::size_t>(shown.rows.size(), 8));    // one who has learned nothing does not stop talking
     shown.weights.resize(shown.rows.size() * shown.columns.size());
@@ -358,7 +370,9 @@ int main(int argc, char** argv) {
                         .quick_steps = 12,
                         .out = "contrast",
                         .data = LOOKBACK_DATASETS "/english-french",
-                        .own = {}},
+                        .own = {{"save", "DIR", "", "folder for the trained models, which translate reads", 0, 0, false},
+                                {"load", "DIR", "", "examine the models saved there, and train none"},
+                                {"checkpoint", "DIR", "", "keep the training there, and go on with it", 0, 0, false}}},
                        contrast);
 }
 

@@ -2,6 +2,18 @@
 
 namespace lookback {
 
+AttentionMap map_of(const Translation& translation, const std::vector<std::string>& source, const Vocabulary& target) {
+    const AttentionWeights& attention = translation.attention;
+    AttentionMap map{.title = join(source),
+                     .rows = target.decode(translation.tokens),
+                     .columns = source,
+                     .weights = {attention.weights.begin(), attention.weights.end()},
+                     .gold = {}};
+    if (static_cast<int>(map.rows.size()) < attention.rows) map.rows.push_back("</s>");    // not where it was cut short
+    map.columns.push_back("</s>");
+    return map;
+}
+
 std::vector<int> argmax_rows(const Tensor& logits) {
     const int B = logits.size(0), V = logits.size(1);
     std::vector<int> best(B);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "lookback/program/error.h"
 
 namespace lookback::json {
@@ -161,6 +163,12 @@ std::string quoted(std::string_view text) {
             result += c;
     }
     return result + "\"";
+}
+
+std::string shown(std::string_view text) {
+    std::size_t size = std::min<std::size_t>(text.size(), 200);
+    while (size < text.size() && size > 0 && (text[size] & 0xC0) == 0x80) --size;
+    return quoted(text.substr(0, size)) + (size < text.size() ? "..." : "");
 }
 
 bool is_text(std::string_view text) {

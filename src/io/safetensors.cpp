@@ -28,14 +28,7 @@ constexpr std::size_t highest_rank = 16;                 // so that a list of si
 
 std::size_t bytes_of(const std::string& dtype) { return dtype == "F32" ? 4 : dtype == "F64" || dtype == "I64" ? 8 : 0; }
 
-// Text of a file as a message shows it: its first 200 bytes, cut between two characters.
-std::string shown(const std::string& text) {
-    std::size_t size = std::min<std::size_t>(text.size(), 200);
-    while (size < text.size() && size > 0 && (text[size] & 0xC0) == 0x80) --size;
-    return json::quoted(text.substr(0, size)) + (size < text.size() ? "..." : "");
-}
-
-std::string tensor_called(const std::string& name) { return "tensor " + shown(name); }
+std::string tensor_called(const std::string& name) { return "tensor " + json::shown(name); }
 
 // Where the numbers of a tensor stand, in bytes from the end of the header.
 struct Extent {
@@ -51,14 +44,14 @@ Extent read_entry(json::Reader& header, StoredTensor& tensor) {
         const std::string key = header.string();
         header.expect(':');
         if (key != "dtype" && key != "shape" && key != "data_offsets")
-            header.fail(fmt::format("{} is no property of a tensor", shown(key)));
+            header.fail(fmt::format("{} is no property of a tensor", json::shown(key)));
         bool& seen = key == "dtype" ? dtype : key == "shape" ? shape : offsets;
         if (std::exchange(seen, true)) header.fail(fmt::format("{} has two of \"{}\"", tensor_called(tensor.name), key));
         if (key == "dtype") {
             tensor.dtype = header.string();
             if (bytes_of(tensor.dtype) == 0)
                 header.fail(fmt::format("{} has the dtype {}: only F32, F64 and I64 are read", tensor_called(tensor.name),
-                                        shown(tensor.dtype)));
+                                        json::shown(tensor.dtype)));
         } else if (key == "shape") {
             for (const std::uint64_t size : header.numbers(highest_rank)) {
                 if (size > static_cast<std::uint64_t>(std::numeric_limits<int>::max()))
@@ -86,7 +79,7 @@ void read_metadata(json::Reader& header, std::map<std::string, std::string>& met
         const std::string key = header.string();
         header.expect(':');
         if (!metadata.emplace(key, header.string()).second)
-            header.fail(fmt::format("two entries of the metadata are called {}", shown(key)));
+            header.fail(fmt::format("two entries of the metadata are called {}", json::shown(key)));
     }
 }
 
@@ -212,7 +205,7 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<Stor
     std::string header, data;
     for (const auto& [key, value] : metadata) {
         if (!json::is_text(key) || !json::is_text(value))
-            throw std::invalid_argument(fmt::format("write_safetensors: the metadata {} are no UTF-8", shown(key)));
+            throw std::invalid_argument(fmt::format("write_safetensors: the metadata {} are no UTF-8", json::shown(key)));
         header += fmt::format("{}{}: {}", header.empty() ? "" : ", ", json::quoted(key), json::quoted(value));
     }
     header = metadata.empty() ? "{" : "{\"__metadata__\": {" + header + "}";
@@ -247,16 +240,16 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<Stor
     write_file(path, bytes + header + data);
 }
 
-void save_tensors(const NamedTensors& tensors, const std::filesystem::path& path) {
-    std::vector<StoredTensor> stored;
+std::vector<StoredTensor> stored(const NamedTensors& tensors) {
+    std::vector<StoredTensor> list;
     for (const auto& [name, tensor] : tensors)
-        stored.push_back(
+        list.push_back(
             {name, sizeof(real) == 4 ? "F32" : "F64", tensor.shape(), {tensor.data(), tensor.data() + tensor.size()}, {}});
-    write_safetensors(path, stored);
+    return list;
 }
 
-void load_tensors(const NamedTensors& tensors, const std::filesystem::path& path) {
-    const Safetensors file = read_safetensors(path);
+std::vector<const StoredTensor*> matching(const NamedTensors& tensors, const Safetensors& file,
+                                          const std::filesystem::path& path) {
     std::map<std::string, const StoredTensor*> left;
     for (const StoredTensor& tensor : file.tensors) left[tensor.name] = &tensor;
     std::map<const Node*, const StoredTensor*> filled;
@@ -284,9 +277,12 @@ void load_tensors(const NamedTensors& tensors, const std::filesystem::path& path
     if (!left.empty())
         throw BadInput(fmt::format("{}: {} is none of the model's: is this another model's file?", path.string(),
                                    tensor_called(left.begin()->first)));
+    return sources;
+}
+
+void fill(const NamedTensors& tensors, const std::vector<const StoredTensor*>& with) {
     for (std::size_t i = 0; i < tensors.size(); ++i)
-        std::ranges::transform(sources[i]->values, tensors[i].second.data(),
-                               [](double value) { return static_cast<real>(value); });
+        std::ranges::transform(with[i]->values, tensors[i].second.data(), [](double value) { return static_cast<real>(value); });
 }
 
 }    // namespace lookback

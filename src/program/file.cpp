@@ -31,6 +31,9 @@ struct File {
     }
 };
 
+// Temporary files are called after the file that each is to become, so that it can be told whose a forgotten one is.
+std::string temporary_prefix(const std::filesystem::path& path) { return fmt::format(".{}.tmp-", path.filename().string()); }
+
 bool write_all(int descriptor, std::string_view bytes) {
     while (!bytes.empty()) {
         const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
@@ -64,8 +67,12 @@ void write_file(const std::filesystem::path& path, std::string_view bytes) {
         throw BadInput(fmt::format("cannot write {}: it is a folder or a device: name a file", path.string()));
     }
     static std::atomic<int> files_written{0};
-    const std::filesystem::path temporary = path.parent_path() / fmt::format(".lookback-{}-{}.tmp", ::getpid(), files_written++);
-    File file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
+    std::filesystem::path temporary;
+    File file{-1};
+    do {    // a process of the same number may have been killed here before: in a container all are number 1
+        temporary = path.parent_path() / fmt::format("{}{}-{}", temporary_prefix(path), ::getpid(), files_written++);
+        file.descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (file.descriptor < 0 && errno == EEXIST);
     if (file.descriptor < 0) fail("write", path, errno);
     if (!write_all(file.descriptor, bytes) || ::fsync(file.descriptor) != 0 || file.close() != 0 ||
         ::rename(temporary.c_str(), path.c_str()) != 0) {
@@ -73,6 +80,21 @@ void write_file(const std::filesystem::path& path, std::string_view bytes) {
         ::unlink(temporary.c_str());
         fail("write", path, error);
     }
+    // The new name is on the disk when the folder is. Some file systems cannot do that for a folder (EINVAL).
+    const std::filesystem::path folder_path = path.has_parent_path() ? path.parent_path() : ".";
+    const File folder{::open(folder_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (folder.descriptor >= 0 && ::fsync(folder.descriptor) != 0 && errno != EINVAL) fail("write", path, errno);
+}
+
+void remove_left_over(const std::filesystem::path& path) {
+    std::error_code error;
+    const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error))
+        if (entry.path().filename().string().starts_with(temporary_prefix(path))) std::filesystem::remove(entry.path(), error);
+}
+
+std::filesystem::path file_in(const std::filesystem::path& folder, const std::string& name) {
+    return folder.empty() ? folder : folder / name;
 }
 
 void make_writable_folder(const std::filesystem::path& folder) {

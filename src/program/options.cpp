@@ -28,8 +28,8 @@ std::vector<OptionInfo> all_options(const ProgramInfo& info) {
         {"seed", "N", "1", "where the random numbers begin", 0, std::numeric_limits<std::int64_t>::max()},
         {"steps", "N", steps, "training steps", 1, 1'000'000'000},
         {"quick", "", "", quick},
-        {"threads", "N", std::to_string(threads), "threads; the results do not depend on it", 1, 256},
-        {"out", "DIR", info.out.string(), "folder for the files it writes; made if it is missing"},
+        {"threads", "N", std::to_string(threads), "threads; the results do not depend on it", 1, 256, false},
+        {"out", "DIR", info.out.string(), "folder for the files it writes; made if it is missing", 0, 0, false},
     };
     if (!info.data.empty())
         all.push_back({"data", "DIR", info.data.string(), "folder of the corpus: train.tsv, valid.tsv, test*.tsv"});
@@ -142,7 +142,7 @@ Options read_options(const ProgramInfo& info, const std::vector<std::string>& ar
             }
             check_value(*option, value);
         }
-        if (name != "threads" && name != "out" && value != option->value) options.usual = false;
+        if (option->changes_results && value != option->value) options.usual = false;
         values[name] = value;
         steps_given |= name == "steps";
     }
@@ -159,7 +159,7 @@ Options read_options(const ProgramInfo& info, const std::vector<std::string>& ar
 
 std::string help_text(const ProgramInfo& info) {
     std::string text = fmt::format("{}: {}\n\nusage: {} [options]\n\n", info.name, info.question, info.name);
-    auto add = [&text](const std::string& left, const std::string& right) { text += fmt::format("  {:<15} {}\n", left, right); };
+    auto add = [&text](const std::string& left, const std::string& right) { text += fmt::format("  {:<16} {}\n", left, right); };
     for (const OptionInfo& option : all_options(info)) {
         const std::string value = option.value.empty() ? "" : fmt::format(" ({})", option.value);
         add(fmt::format("--{} {}", option.name, option.metavar), option.help + value);

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <stdexcept>
@@ -45,6 +46,7 @@ int run_program(int argc, char** argv, const ProgramInfo& info, int (*program)(c
         if (!options.data.empty()) check_data_folder(options.data);
         if (!options.out.empty()) make_writable_folder(options.out);
         catch_interrupt();
+        std::signal(SIGXFSZ, SIG_IGN);    // a limit on the size of files (ulimit -f) is an error of the write that meets it
         const int status = program(options);
         if (std::fflush(stdout) != 0) throw std::runtime_error("cannot write the standard output");
         return interrupted() ? 130 : status;    // 128 + SIGINT, as shells count

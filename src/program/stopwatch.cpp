@@ -16,10 +16,10 @@ bool hide_times() {
 
 }    // namespace
 
-std::string seconds_text(double seconds) { return hide_times() ? "-" : fmt::format("{:.1f} s", seconds); }
+std::string seconds_text(double seconds) { return hide_times() || !(seconds > 0) ? "-" : fmt::format("{:.1f} s", seconds); }
 
 std::string rate_text(double per_second) {
-    return hide_times() ? "-" : count_text(static_cast<long>(per_second / 100) * 100) + "/s";
+    return hide_times() || !(per_second > 0) ? "-" : count_text(static_cast<long>(per_second / 100) * 100) + "/s";
 }
 
 std::string count_text(long count) {

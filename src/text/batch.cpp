@@ -160,6 +160,21 @@ Batch BatchStream::next() {
     return batch;
 }
 
+// FNV-1a (Fowler, Noll & Vo), a word at a time.
+std::uint64_t BatchStream::fingerprint() const {
+    std::uint64_t hash = 0xcbf29ce484222325;
+    const auto add = [&](std::uint64_t word) { hash = (hash ^ word) * 0x100000001b3; };
+    add(static_cast<std::uint64_t>(batch_size));
+    add(static_cast<std::uint64_t>(pool));
+    for (const std::uint64_t word : random.state) add(word);
+    for (const Example& example : *examples)
+        for (const std::vector<int>* sentence : {&example.source, &example.target}) {
+            add(sentence->size());
+            for (const int id : *sentence) add(static_cast<std::uint64_t>(id));
+        }
+    return hash;
+}
+
 std::vector<Batch> batches_in_order(const std::vector<Example>& examples, int batch_size) {
     check_size("batches_in_order", "batch_size", batch_size);
     std::vector<int> order(examples.size());

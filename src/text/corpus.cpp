@@ -6,6 +6,7 @@
 #include <charconv>
 #include <string_view>
 #include <system_error>
+#include <unordered_set>
 
 #include "lookback/program/error.h"
 #include "lookback/program/file.h"
@@ -20,15 +21,15 @@ constexpr std::string_view corpus_files = "a corpus is a folder with train.tsv, 
 // A file's text and where in it we are, which is how every message begins.
 class Lines {
   public:
-    explicit Lines(const std::filesystem::path& file) : path(file.string()) {
+    Lines(const std::filesystem::path& file, std::string_view expected) : path(file.string()) {
         // Asked for before opening: to open a pipe would wait for its writer.
         std::error_code error;    // read_file tells the reason better
         const std::filesystem::file_type type = std::filesystem::status(file, error).type();
         if (type == std::filesystem::file_type::not_found) {
-            throw BadInput(fmt::format("{}: no such file: {}", path, corpus_files));
+            throw BadInput(fmt::format("{}: no such file: {}", path, expected));
         }
         if (!error && type != std::filesystem::file_type::regular) {
-            throw BadInput(fmt::format("{}: a folder or a device, not a file: {}", path, corpus_files));
+            throw BadInput(fmt::format("{}: a folder or a device, not a file: {}", path, expected));
         }
         text = read_file(file);
         rest = text;
@@ -161,7 +162,7 @@ Vocabulary vocabulary_of(const std::vector<Pair>& pairs, std::vector<std::string
 }
 
 std::vector<Pair> read_pairs(const std::filesystem::path& file) {
-    Lines lines(file);
+    Lines lines(file, corpus_files);
     std::vector<Pair> pairs;
     for (std::string_view line; lines.next(line);) {
         check_characters(lines, line);
@@ -178,7 +179,7 @@ std::vector<Pair> read_pairs(const std::filesystem::path& file) {
 }
 
 std::vector<Alignment> read_alignments(const std::filesystem::path& file, std::size_t expected) {
-    Lines lines(file);
+    Lines lines(file, corpus_files);
     std::vector<Alignment> alignments;
     for (std::string_view line; lines.next(line);) {
         check_characters(lines, line);
@@ -190,6 +191,31 @@ std::vector<Alignment> read_alignments(const std::filesystem::path& file, std::s
                                           alignments.size(), expected));
     }
     return alignments;
+}
+
+Vocabulary read_vocabulary(const std::filesystem::path& file) {
+    Lines lines(file, "a vocabulary has one token a line");
+    const Vocabulary reserved;
+    std::vector<std::string> tokens;
+    std::unordered_set<std::string_view> seen;
+    int id = 0;
+    for (std::string_view line; lines.next(line); ++id) {
+        check_characters(lines, line);
+        if (split(line) != std::vector{std::string(line)}) lines.fail("this is no token: write one a line, without blanks");
+        if (!seen.insert(line).second) lines.fail("this token stands above already: write each once");
+        if (id >= reserved.size())
+            tokens.emplace_back(line);
+        else if (line != reserved.token(id))
+            lines.fail(fmt::format("a vocabulary has {} here: is this one?", reserved.token(id)));
+    }
+    if (id < reserved.size()) lines.fail_as_a_whole("the file ends before the four reserved tokens do: is it a vocabulary?");
+    return Vocabulary::listed(tokens);
+}
+
+void write_vocabulary(const Vocabulary& vocabulary, const std::filesystem::path& file) {
+    std::string text;
+    for (int id = 0; id < vocabulary.size(); ++id) text += vocabulary.token(id) + "\n";
+    write_file(file, text);
 }
 
 Corpus read_corpus(const std::filesystem::path& folder) {

@@ -43,6 +43,16 @@ Vocabulary Vocabulary::of(const std::vector<const Sentence*>& sentences, int min
     return vocabulary;
 }
 
+Vocabulary Vocabulary::listed(const std::vector<std::string>& list) {
+    Vocabulary vocabulary;
+    for (const std::string& token : list) {
+        if (!vocabulary.ids.emplace(token, vocabulary.size()).second)
+            throw std::invalid_argument(fmt::format("vocabulary: \"{}\" comes twice", token));
+        vocabulary.tokens.push_back(token);
+    }
+    return vocabulary;
+}
+
 int Vocabulary::size() const { return static_cast<int>(tokens.size()); }
 
 int Vocabulary::id(std::string_view token) const {

@@ -121,6 +121,16 @@ TEST_CASE("a translation's map has a row for each token and </s>, and a column f
     CHECK(translation.attention.rows == 3);
     CHECK(translation.attention.columns == 3);
     CHECK(translation.attention.weights == std::vector<float>{1, 0, 0, 0, 1, 0, 0, 0, 1});
+
+    const Vocabulary words = Vocabulary::listed({"four", "five", "six"});
+    AttentionMap map = map_of(translation, {"a", "b"}, words);
+    CHECK(map.title == "a b");
+    CHECK(map.rows == std::vector<std::string>{"six", "four", "</s>"});
+    CHECK(map.columns == std::vector<std::string>{"a", "b", "</s>"});
+    CHECK(map.weights == std::vector<double>{1, 0, 0, 0, 1, 0, 0, 0, 1});
+    map = map_of(greedy(Parrot(), batch.source, batch.source_lengths, 1)[1], {"a", "b"}, words);    // cut short
+    CHECK(map.rows == std::vector<std::string>{"six"});
+    CHECK(map.weights == std::vector<double>{1, 0, 0});
 }
 
 TEST_CASE_TEMPLATE("a sentence's translation does not depend on its batch-mates", Model, FixedVector, AttentionTranslator,

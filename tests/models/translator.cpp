@@ -143,6 +143,28 @@ TEST_CASE("additive attention looks with s_{t-1}: the token a step is given move
     CHECK(select(weights, 1, 3).values() != select(after, 1, 3).values());
 }
 
+// The decoder written out, with its state both before and after each step.
+TEST_CASE("additive attention compares Bahdanau's s_{t-1} and not Luong's s_t") {
+    const AttentionTranslator model = make<AttentionTranslator>();
+    const Tensor& v = model.attention.energy.weight;
+    for (std::size_t i = 0; i < v.size(); ++i) v.data()[i] *= 100;    // so that small differences of the state tell
+    const Batch batch = batch_of({1});
+    const int H = model.decoder.hidden(), T = batch.target_in.shape[1];
+    const Gru::Output encoded = model.encoder(model.source_embedding(batch.source), batch.source_lengths);
+    const auto look_from = [&](const Tensor& h) {
+        return model.attention(reshape(h, {1, 1, H}), model.attention.prepare(encoded.y), encoded.y, key_padding(batch.source));
+    };
+    const Tensor looks = model.look(batch);    // (1, T, S)
+    Tensor h = encoded.state;
+    for (int t = 0; t < T; ++t) {
+        const Attended before = look_from(h);
+        const Tensor token = model.target_embedding({{1}, {batch.target_in.values[t]}});
+        h = model.decoder(concat({token, reshape(before.context, {1, H})}, 1), h);
+        CHECK(distance(select(looks, 1, t).values(), before.weights.values()) <= 1e-6);
+        CHECK(distance(select(looks, 1, t).values(), look_from(h).weights.values()) > 1e-4);
+    }
+}
+
 TEST_CASE("the first look compares the encoder's last state, forward | backward") {
     const AttentionTranslator model = make<AttentionTranslator>();
     const Batch batch = batch_of({0});

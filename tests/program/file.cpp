@@ -6,6 +6,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <fstream>
+
 #include "child.h"
 #include "lookback/program/error.h"
 
@@ -60,6 +62,32 @@ TEST_CASE("a full disk leaves the old file as it was and nothing else behind") {
     CHECK(outcome.status == 0);
     CHECK(read_file(path) == "old");
     CHECK(folder.files() == 1);
+}
+
+TEST_CASE("what a killed process left beside a file does not stop the next write, and is removed on request") {
+    const Folder folder;
+    const std::filesystem::path path = folder.path / "model";
+    write_file(path, "old");
+    write_file(folder.path / "other", "");
+    const Outcome outcome = run_in_child([&] {    // is stopped by a signal in the middle of its write
+        const rlimit limit{1000, 1000};
+        setrlimit(RLIMIT_FSIZE, &limit);
+        signal(SIGXFSZ, SIG_DFL);
+        write_file(path, std::string(5000, 'x'));
+        return 0;
+    });
+    CHECK(outcome.status == -SIGXFSZ);
+    CHECK(read_file(path) == "old");
+    CHECK(folder.files() == 3);
+    for (int i = 0; i < 100; ++i)    // the names that this process will use next
+        std::ofstream(folder.path / fmt::format(".model.tmp-{}-{}", getpid(), i)) << "left";
+    write_file(path, "new");
+    CHECK(read_file(path) == "new");
+    CHECK(folder.files() == 103);
+    remove_left_over(path);
+    CHECK(folder.files() == 2);
+    CHECK(read_file(path) == "new");
+    remove_left_over(folder.path / "no" / "folder");
 }
 
 TEST_CASE("errors name the path and the reason") {

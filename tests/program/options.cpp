@@ -20,7 +20,8 @@ const ProgramInfo info{
     .own = {{.name = "hidden", .metavar = "N", .value = "128", .help = "size of the state", .least = 1, .most = 4096},
             {.name = "dropout", .metavar = "X", .value = "0.1", .help = "share that is dropped", .most = 1},
             {.name = "sentence", .metavar = "TEXT", .value = "I love you", .help = "what to translate"},
-            {.name = "reversed", .metavar = "", .value = "", .help = "read the source backwards"}}};
+            {.name = "reversed", .metavar = "", .value = "", .help = "read the source backwards"},
+            {.name = "save", .metavar = "DIR", .value = "", .help = "keep the model", .changes_results = false}}};
 
 std::string error_of(const std::vector<std::string>& arguments) {
     try {
@@ -68,7 +69,7 @@ TEST_CASE("--quick takes the quick steps unless --steps says otherwise") {
 }
 
 TEST_CASE("a run is usual only while nothing that changes its numbers is given") {
-    CHECK(read_options(info, {"--threads", "7", "--out", "elsewhere", "--seed", "1", "--steps=600"}).usual);
+    CHECK(read_options(info, {"--threads", "7", "--out", "elsewhere", "--seed", "1", "--steps=600", "--save", "x"}).usual);
     for (const char* argument : {"--seed=2", "--steps=601", "--quick", "--data=mine", "--hidden=64", "--reversed"}) {
         CAPTURE(argument);
         CHECK_FALSE(read_options(info, {argument}).usual);
@@ -118,9 +119,10 @@ TEST_CASE("asking for an option that the program did not declare is a mistake of
 TEST_CASE("the help names the question and each option with its default") {
     const std::string text = help_text(info);
     CHECK(text.starts_with("99_example: What is read?\n\nusage: 99_example [options]\n\n"));
-    for (const char* line : {"  --seed N        where the random numbers begin (1)\n", "  --steps N       training steps (600)\n",
-                             "  --quick         a short run: 20 steps\n", "  --hidden N      size of the state (128)\n",
-                             "  --reversed      read the source backwards\n", "  --help          this text\n"}) {
+    for (const char* line :
+         {"  --seed N         where the random numbers begin (1)\n", "  --steps N        training steps (600)\n",
+          "  --quick          a short run: 20 steps\n", "  --hidden N       size of the state (128)\n",
+          "  --reversed       read the source backwards\n", "  --help           this text\n"}) {
         CHECK(text.find(line) != std::string::npos);
     }
 }

@@ -174,6 +174,23 @@ TEST_CASE("a stream goes on from a copy, or from the epoch and position of anoth
                          std::invalid_argument);
 }
 
+TEST_CASE("the fingerprint of a stream is that of its examples, sizes and seed, however far it has come") {
+    const std::vector<Example> examples = three, other_target = {{{5, 6, 2}, {8}}, {{2}, {8, 9}}, {{5, 2}, {}}},
+                               other_source = {{{6, 6, 2}, {7}}, {{2}, {8, 9}}, {{5, 2}, {}}},
+                               cut_elsewhere = {{{5, 6}, {2, 7}}, {{2}, {8, 9}}, {{5, 2}, {}}};
+    BatchStream stream(examples, 2, Random(1), 3);
+    const std::uint64_t fingerprint = stream.fingerprint();
+    stream.next();
+    CHECK(stream.fingerprint() == fingerprint);
+    CHECK(fingerprint == 15745077281063658232u);    // on every machine
+    CHECK(BatchStream(examples, 3, Random(1), 3).fingerprint() != fingerprint);
+    CHECK(BatchStream(examples, 2, Random(2), 3).fingerprint() != fingerprint);
+    CHECK(BatchStream(examples, 2, Random(1), 2).fingerprint() != fingerprint);
+    CHECK(BatchStream(other_target, 2, Random(1), 3).fingerprint() != fingerprint);
+    CHECK(BatchStream(other_source, 2, Random(1), 3).fingerprint() != fingerprint);
+    CHECK(BatchStream(cut_elsewhere, 2, Random(1), 3).fingerprint() != fingerprint);
+}
+
 TEST_CASE("batches of like length need much less padding than random ones") {
     const std::vector<Example> examples = numbered(400);
     const auto columns = [&](int pool) {

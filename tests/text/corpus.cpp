@@ -193,3 +193,36 @@ TEST_CASE("what is missing or wrong in a corpus is named") {
           "DIR/test-1.align:2: the link 0-2 points outside its pair, which has 1 source and 2 target tokens: "
           "write source-target, positions from 0");
 }
+
+TEST_CASE("a vocabulary that is written is read again, every token under its number") {
+    const Folder folder;
+    const Vocabulary vocabulary = Vocabulary::of({{"le", "été", "le", "</s>"}});
+    write_vocabulary(vocabulary, folder.path / "words.txt");
+    const Vocabulary again = read_vocabulary(folder.path / "words.txt");
+    REQUIRE(again.size() == 6);
+    CHECK(again.id("le") == 4);
+    CHECK(again.id("été") == 5);
+    for (int id = 0; id < 6; ++id) CHECK(again.token(id) == vocabulary.token(id));
+    const std::filesystem::path windows = folder.write("w.txt", "\xEF\xBB\xBF<pad>\r\n<s>\r\n</s>\r\n<unk>\r\nle");
+    CHECK(read_vocabulary(windows).id("le") == 4);
+}
+
+TEST_CASE("a line of a vocabulary that is wrong is named by file and line") {
+    const Folder folder;
+    const auto message = [&](const std::string& lines) {
+        const std::filesystem::path file = folder.write("words.txt", "<pad>\n<s>\n</s>\n" + lines);
+        return folder.message_of([&] { read_vocabulary(file); });
+    };
+    CHECK(message("<unk>\nle\nla\n") == "no BadInput");
+    CHECK(message("<unk>\nle\nla\nle\n") == "DIR/words.txt:7: this token stands above already: write each once");
+    CHECK(message("<unk>\n<s>\n") == "DIR/words.txt:5: this token stands above already: write each once");
+    CHECK(message("le\n") == "DIR/words.txt:4: a vocabulary has <unk> here: is this one?");
+    CHECK(message("<unk>\nle la\n") == "DIR/words.txt:5: this is no token: write one a line, without blanks");
+    CHECK(message("<unk>\n\nle\n") == "DIR/words.txt:5: this is no token: write one a line, without blanks");
+    CHECK(message("<unk>\n le\n") == "DIR/words.txt:5: this is no token: write one a line, without blanks");
+    CHECK(message("<unk>\n\xff\n") == "DIR/words.txt:5: byte 1 of the line, 0xFF, is not UTF-8: save the file as UTF-8");
+    CHECK(message("<unk>\na\0b\n"s).starts_with("DIR/words.txt:5: byte 2 of the line, 0x00, is a control character"));
+    CHECK(message("") == "DIR/words.txt: the file ends before the four reserved tokens do: is it a vocabulary?");
+    CHECK(folder.message_of([&] { read_vocabulary(folder.path / "none"); }) ==
+          "DIR/none: no such file: a vocabulary has one token a line");
+}

@@ -72,3 +72,12 @@ TEST_CASE("split cuts at blanks of any kind and number, join puts one space betw
     CHECK(join(split(" a   b ")) == "a b");
     CHECK(join(Tokens{}).empty());
 }
+
+TEST_CASE("listed tokens have the numbers from 4 on, each once") {
+    const Vocabulary vocabulary = Vocabulary::listed({"b", "a"});
+    CHECK(vocabulary.size() == 6);
+    CHECK(vocabulary.id("b") == 4);
+    CHECK(vocabulary.id("a") == 5);
+    CHECK_THROWS_WITH_AS(Vocabulary::listed({"a", "a"}), "vocabulary: \"a\" comes twice", std::invalid_argument);
+    CHECK_THROWS_AS(Vocabulary::listed({"</s>"}), std::invalid_argument);
+}

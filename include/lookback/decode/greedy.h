@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "lookback/draw/figure.h"
 #include "lookback/text/batch.h"
 #include "lookback/text/metrics.h"
 
@@ -13,6 +14,9 @@ struct Translation {
     std::vector<int> tokens;
     AttentionWeights attention;    // (tokens + 1, source tokens with </s>), or empty
 };
+
+// The same to be drawn: rows are the words of the translation, columns those of the source, </s> last in each.
+AttentionMap map_of(const Translation& translation, const std::vector<std::string>& source, const Vocabulary& target);
 
 // The most likely token of each row, the lowest id of equals.
 std::vector<int> argmax_rows(const Tensor& logits);    // (B, V) -> B

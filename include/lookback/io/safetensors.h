@@ -52,19 +52,25 @@ NamedTensors named_parameters(Model& model) {
     return list;
 }
 
-void save_tensors(const NamedTensors& tensors, const std::filesystem::path& path);
-void load_tensors(const NamedTensors& tensors, const std::filesystem::path& path);
+std::vector<StoredTensor> stored(const NamedTensors& tensors);
+
+// For each of the tensors the one of the file that has its name. BadInput with the path, by name, for a tensor that is missing,
+// is not the model's, has another shape, holds NaN or inf, or gives tied weights two values.
+std::vector<const StoredTensor*> matching(const NamedTensors& tensors, const Safetensors& file,
+                                          const std::filesystem::path& path);
+void fill(const NamedTensors& tensors, const std::vector<const StoredTensor*>& with);
 
 template <class Model>
-void save(Model& model, const std::filesystem::path& path) {
-    save_tensors(named_parameters(model), path);
+void save(Model& model, const std::filesystem::path& path, const std::map<std::string, std::string>& metadata = {}) {
+    write_safetensors(path, stored(named_parameters(model)), metadata);
 }
 
-// Fills the model's weights, all or none. BadInput, by name, for a tensor that is missing, is not the model's, has
-// another shape, holds NaN or inf, or gives tied weights two values.
+// Fills the model's weights, all or none. BadInput as of read_safetensors and matching.
 template <class Model>
 void load(Model& model, const std::filesystem::path& path) {
-    load_tensors(named_parameters(model), path);
+    const NamedTensors tensors = named_parameters(model);
+    const Safetensors file = read_safetensors(path);
+    fill(tensors, matching(tensors, file, path));
 }
 
 }    // namespace lookback

@@ -10,11 +10,17 @@ namespace lookback {
 std::string read_file(const std::filesystem::path& path);
 
 // Makes `bytes` the content of the file, all or nothing: they are written to a temporary file beside it, brought to the
-// disk and renamed, so a full disk or a power cut leaves the old file as it was and nothing else behind. Throws
-// BadInput with the path and the reason, also when the path is there and is no regular file.
+// disk and renamed, and the folder is brought to the disk as well. So a full disk or a power cut leaves the old file or
+// the new one, whole. Throws BadInput with the path and the reason, also when the path is there and is no regular file.
 //
 //     write_file(options.out / "scores.svg", svg::line_chart(scores));
 void write_file(const std::filesystem::path& path, std::string_view bytes);
+
+// Removes what a process that was killed within write_file(path) left beside the file. Nobody may be writing it now.
+void remove_left_over(const std::filesystem::path& path);
+
+// folder / name; empty, for no file, if no folder was given.
+std::filesystem::path file_in(const std::filesystem::path& folder, const std::string& name);
 
 // Makes the folder, with its parents, unless it is there, and proves by a small file that it can be written. Throws
 // BadInput naming the folder. `run_program` does this for --out before anything is trained.

@@ -15,6 +15,7 @@ struct OptionInfo {
     std::string value;      // the default; "" for a switch
     std::string help;       // half a line
     std::int64_t least = 0, most = 1'000'000'000;    // the range of a number
+    bool changes_results = true;                     // false: what the program claims holds with it, too
 };
 
 // What a program says of itself. It stands at the end of each tutorial:

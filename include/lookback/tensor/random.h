@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -24,8 +25,7 @@ class Random {
     // An independent generator for one purpose, such as one shard of one step: the same key gives the same stream.
     Random split(std::uint64_t key) const;
 
-  private:
-    std::uint64_t state[4];
+    std::array<std::uint64_t, 4> state;    // all there is: a checkpoint keeps it. Never all 0
 };
 
 }    // namespace lookback

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -55,6 +56,7 @@ class BatchStream {
     int epoch() const { return current_epoch; }          // epochs completed
     int position() const { return current_position; }    // batches taken of the current one
     void seek(int epoch, int position);                  // next() goes on from there
+    std::uint64_t fingerprint() const;    // of the examples, the sizes and the seed: equal ones give the same batches
 
   private:
     const std::vector<Example>* examples;

@@ -32,6 +32,12 @@ Vocabulary vocabulary_of(const std::vector<Pair>& pairs, std::vector<std::string
 // links. BadInput if a link is malformed or the lines are not as many as the `expected` pairs.
 std::vector<Alignment> read_alignments(const std::filesystem::path& file, std::size_t expected);
 
+// A vocabulary as a file, one token a line in the order of their numbers: the first four lines are the reserved tokens.
+// BadInput, "FILE:LINE: ...", as for read_pairs, and for a line that is no token, a token that comes twice, and a file
+// that does not begin with the four.
+Vocabulary read_vocabulary(const std::filesystem::path& file);
+void write_vocabulary(const Vocabulary& vocabulary, const std::filesystem::path& file);
+
 // All that a program trains and tests on.
 struct Corpus {
     struct Test {
