@@ -12,6 +12,7 @@
 #include <set>
 
 #include "lookback/io/safetensors.h"
+#include "lookback/nn/positions.h"
 #include "lookback/nn/recurrent.h"
 #include "lookback/nn/transformer.h"
 #include "lookback/ops/matmul.h"

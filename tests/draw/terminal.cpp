@@ -104,6 +104,26 @@ TEST_CASE("columns too wide for the screen are numbered and explained, and more 
               .starts_with("    1   2   3   4   5   6\nx   ·   ·   ·   ·   ·   ·\n    7   8"));
 }
 
+TEST_CASE("small maps stand side by side under their titles, and below each other where the screen ends") {
+    const std::vector<AttentionMap> maps = {
+        {"first", {"je", "t'"}, {"I", "love"}, {.9, .1, 0, 1}, {}},
+        {"a title that is too long", {"", ""}, {"I"}, {1, .4}, {}},
+    };
+    const std::string side_by_side =
+        "    first      a t…\n"
+        "     I  love    I\n"
+        "je  █9█ ░1░░   █9█\n"
+        "t'   ·  █9██   ▒4▒\n";
+    CHECK(terminal::small_multiples(maps, {}) == side_by_side);
+    CHECK(terminal::small_multiples(maps, {.width = 19}) == side_by_side);
+    const std::string first_alone = terminal::small_multiples({maps[0]}, {}),
+                      last_alone = terminal::small_multiples({maps[1]}, {});
+    CHECK(terminal::small_multiples(maps, {.width = 18}) == first_alone + last_alone);
+    CHECK(without_colour(terminal::small_multiples(maps, {.colour = true})).find("\nje   9    1     9  \n") != std::string::npos);
+    CHECK_THROWS_WITH_AS(terminal::small_multiples({maps[0], {"", {"x"}, {"I"}, {1}, {}}}, {}),
+                         "small_multiples: map 1 has 1 rows, the one beside it 2: draw the same rows", std::invalid_argument);
+}
+
 TEST_CASE("weights that are no weights are drawn as the nearest that are") {
     const AttentionMap odd{.title = "", .rows = {"a"}, .columns = {"b", "c", "d"}, .weights = {std::nan(""), -1, 7}, .gold = {}};
     CHECK(terminal::attention_map(odd, {}) == "    b   c   d\na   ·   ·  █9█\n");
