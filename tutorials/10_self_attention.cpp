@@ -356,7 +356,7 @@ int self_attention(const Options& options) {
     }
     std::vector<int> ids = read({{split("we see him"), {}}}, corpus)[0].source;
     ids.push_back(Vocabulary::pad);
-    const std::vector<AttentionMap> maps = {map_of("causal mask, untrained", look(untrained, x, causal(5)).weights),
+    const std::vector<AttentionMap> maps = {map_of("causal, untrained", look(untrained, x, causal(5)).weights),
                                             map_of("padding, untrained", look(untrained, x, padding).weights),
                                             map_of("positions, trained", models[1].read({{1, 5}, ids}).weights)};
     fmt::print("{}", terminal::small_multiples(maps, terminal::style_of(stdout)));
