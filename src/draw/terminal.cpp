@@ -125,8 +125,15 @@ std::string line_chart(const LineChart& chart, const Style& style, int rows) {
         if (text_width(ticks) > 0 && text_width(ticks) >= column) continue;    // no room
         ticks = padded(ticks, column) + label;
     }
+    // The axis is named after its last tick or, where the screen ends before that, in its line.
+    if (gutter + text_width(ticks) + 2 + text_width(chart.x_label) <= style.width) {
+        ticks += "  " + chart.x_label;
+    } else {
+        const std::string label = cut_text(chart.x_label, width - 2);
+        axis = repeated("─", width - text_width(label) - 1) + " " + label;
+    }
     text += blanks(gutter - 1) + "└" + axis + "\n";
-    return text + line(blanks(gutter) + ticks + "  " + chart.x_label);
+    return text + line(blanks(gutter) + ticks);
 }
 
 std::string attention_map(const AttentionMap& map, const Style& style) {

@@ -69,8 +69,16 @@ TEST_CASE("a chart in the terminal has a mark of its own for each series, side b
           "  0.4 ┤\n"
           "  0.2 ┤\n"
           "    0 ┤                    o        o\n"
-          "      └─────────────────────────────────\n"
-          "         1        2         3        4  clauses\n");
+          "      └───────────────────────── clauses\n"
+          "         1        2         3        4\n");
+}
+
+TEST_CASE("an axis is named after its last tick, or in its line where the screen ends before that") {
+    LineChart named = scores;
+    named.x_label = "words";
+    CHECK(terminal::line_chart(named, {.width = 80}, 6).ends_with("                  4  words\n"));
+    named.x_label = "clauses in the sentence";
+    for (int width = 50; width <= 80; ++width) CHECK(widest_line(terminal::line_chart(named, {.width = width}, 6)) <= width);
 }
 
 TEST_CASE("a map in the terminal can be read without colour") {
