@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "golden_case.h"
+#include "lookback/nn/positions.h"
 #include "lookback/nn/recurrent.h"
 #include "lookback/nn/transformer.h"
 #include "lookback/ops/matmul.h"

@@ -1,12 +1,13 @@
 // Are the solutions of a tutorial true? Applies each change that tutorials/solutions/NN_name.md shows to a copy of the program,
 // compiles it as the build compiles the program itself, runs it, and looks for the lines that the solution says it prints.
 //
-//     solutions BUILD NN_name.md NN_name.cpp [--all]
+//     solutions BUILD NN_name.md NN_name.cpp [--all] [--update]
 //
 // In the .md, a section (##) has at most one ```diff block, and ```console blocks: `$ NN_name OPTIONS`, then lines that the output
 // must have, whole and in this order; `...` stands for lines left out. A hunk of a diff is found by its ' ' and '-' lines; an empty
 // line or @@ ends it. Without --all only that is run which takes a few seconds: what has --quick, and programs whose first line
-// promises 5 s or less. The rest is compiled.
+// promises 5 s or less. The rest is compiled. --update puts in place of a line that the output lacks the one that looks most like it
+// (after the arithmetic has changed, say): read the difference, and whether what the text says of it is still true.
 #include <fmt/format.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,7 +17,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
+#include <numeric>
 #include <optional>
 #include <regex>
 #include <sstream>
@@ -32,6 +35,7 @@ struct Section {
     std::string title;
     Lines diff;
     std::vector<Lines> consoles;
+    std::vector<std::size_t> places;    // of the consoles' first lines in the markdown
 };
 
 Lines lines_of(const std::string& text) {
@@ -54,7 +58,8 @@ std::vector<Section> sections_of(const Lines& markdown) {
     std::vector<Section> sections;
     Lines* block = nullptr;
     bool fenced = false;
-    for (const std::string& line : markdown) {
+    for (std::size_t place = 0; place < markdown.size(); ++place) {
+        const std::string& line = markdown[place];
         if (line.starts_with("```")) {
             block = nullptr;
             fenced = !fenced;
@@ -62,11 +67,12 @@ std::vector<Section> sections_of(const Lines& markdown) {
             Section& section = sections.back();
             if (line == "```diff") block = &section.diff;
             if (line == "```console") block = &section.consoles.emplace_back();
+            if (line == "```console") section.places.push_back(place + 1);
             if (block && !block->empty()) throw std::runtime_error(fmt::format("{}: two diffs in one section", section.title));
         } else if (block) {
             block->push_back(line);
         } else if (!fenced && line.starts_with("## ")) {
-            sections.push_back({line.substr(3), {}, {}});
+            sections.push_back({line.substr(3), {}, {}, {}});
         }
     }
     return sections;
@@ -154,13 +160,33 @@ std::optional<std::string> missing(const Lines& expected, const Run& result) {
     return {};
 }
 
+// The expected lines, and in place of what the output lacks the line that has the most characters in the same places.
+Lines updated(Lines expected, const Run& result) {
+    const auto likeness = [](const std::string& a, const std::string& b) {
+        return std::inner_product(a.begin(), a.begin() + std::min(a.size(), b.size()), b.begin(), 0, std::plus(),
+                                  std::equal_to());
+    };
+    for (std::string& line : expected) {
+        if (result.output.empty() || line == "..." || line.empty() ||
+            std::ranges::find(result.output, line) != result.output.end())
+            continue;
+        line = line.starts_with("exit ") ? fmt::format("exit {}", result.status)
+                                         : *std::ranges::max_element(result.output, {}, [&](const std::string& printed) {
+                                               return likeness(printed, line);
+                                           });
+    }
+    return expected;
+}
+
 }    // namespace
 
 int main(int argc, char** argv) try {
     if (argc < 4) throw std::runtime_error("usage: solutions BUILD NN_name.md NN_name.cpp [--all]");
     const std::string build = argv[1];
     const std::filesystem::path markdown = argv[2], original = argv[3];
-    const bool all = argc > 4 && std::string(argv[4]) == "--all";
+    const Lines flags(argv + 4, argv + argc);
+    const bool all = std::ranges::count(flags, "--all") > 0, update = std::ranges::count(flags, "--update") > 0;
+    Lines text = lines_of(read(markdown));
     const std::string name = original.stem();
     const Lines program = lines_of(read(original));
     std::smatch about;
@@ -181,7 +207,7 @@ int main(int argc, char** argv) try {
         }
     };
     int number = 0;
-    for (const Section& section : sections_of(lines_of(read(markdown)))) {
+    for (const Section& section : sections_of(text)) {
         const auto to_run = [&](const Lines& console) {
             return all || short_run || console.at(0).find("--quick") != std::string::npos;
         };
@@ -196,7 +222,8 @@ int main(int argc, char** argv) try {
                 compile(build, name, source, original, executable, link);
                 compiled = true;
             });
-        for (const Lines& console : section.consoles) {
+        for (std::size_t i = 0; i < section.consoles.size(); ++i) {
+            const Lines& console = section.consoles[i];
             if (console.empty() || !console[0].starts_with("$ " + name)) {
                 check(section.title, [&] { throw std::runtime_error("a console block that does not begin with $ " + name); });
             } else if (!compiled || !to_run(console)) {
@@ -205,7 +232,10 @@ int main(int argc, char** argv) try {
                 check(section.title, [&] {
                     const Run result = run(fmt::format("cd '{}' && LOOKBACK_TRANSCRIPT=1 '{}' {} 2>&1", folder.string(),
                                                        executable.string(), console[0].substr(2 + name.size())));
-                    if (const auto line = missing({console.begin() + 1, console.end()}, result))
+                    if (update) {
+                        const Lines lines = updated({console.begin() + 1, console.end()}, result);
+                        std::ranges::copy(lines, text.begin() + static_cast<std::ptrdiff_t>(section.places[i]) + 1);
+                    } else if (const auto line = missing({console.begin() + 1, console.end()}, result))
                         throw std::runtime_error(fmt::format("{}\nlacks the line\n{}\nand printed\n{}", console[0], *line,
                                                              fmt::join(result.output, "\n")));
                 });
@@ -213,6 +243,7 @@ int main(int argc, char** argv) try {
         }
     }
     std::filesystem::remove_all(folder);
+    if (update) std::ofstream(markdown) << fmt::format("{}\n", fmt::join(text, "\n"));
     if (not_run > 0) fmt::print("{} of its runs are long: sh tests/solutions.sh {}\n", not_run, name.substr(0, 2));
     fmt::print("{} passed, {} failed\n", passed, failed);
     return failed > 0;

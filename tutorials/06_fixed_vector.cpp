@@ -266,7 +266,7 @@ int fixed_vector(const Options& options) {
 
     double first = 1;
     for (const Run& run : runs) first = std::min(first, std::ranges::min(run.first_right));
-    fmt::print("   the first word is right in at least {:.0f} % of each test: it is the last that is lost\n", 100 * first);
+    fmt::print("   the first word is right in {:.0f} % or more of each test: the last is lost\n", 100 * first);
     fmt::print("{}", terminal::line_chart(score_chart(runs), terminal::style_of(stdout), 5));
     if (!options.out.empty()) write_file(options.out / "score_by_length.svg", svg::line_chart(score_chart(runs)));
 

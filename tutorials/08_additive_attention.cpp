@@ -119,7 +119,7 @@ double largest_difference(const std::vector<real>& ours, const std::vector<real>
 double compare(const char* name, const Tensor& ours, const Tensor& theirs, const std::vector<Tensor>& leaves) {
     const double values = largest_difference(ours.values(), theirs.values());
     const double gradients = largest_difference(gradients_of(ours, leaves), gradients_of(theirs, leaves));
-    fmt::print("   beside {:<20} relative difference: values {:.0e}, gradients {:.0e}\n", name, values, gradients);
+    fmt::print("   beside {:<19} relative difference: values {:.0e}, gradients {:.0e}\n", name, values, gradients);
     return std::max(values, gradients);
 }
 
@@ -142,7 +142,7 @@ double look_once() {
     for (int s = 0; s < S; ++s)
         fmt::print("   {:<12}{:8.1f}{:8.1f}{:12.2f}{:12.3f}\n", words[s], m[s * H], m[s * H + 1], score[s], weight[s]);
     fmt::print("   {:<12}{:8.2f}{:8.2f}   the sum of weight times memory\n", "3 context", context[0], context[1]);
-    fmt::print("   4 output    is made of the context, the decoder's new state and the word before\n");
+    fmt::print("   4 output    is made of the context, the new state and the word before\n");
     const Attended theirs = module(reshape(state, {1, 1, H}), module.prepare(memory), memory, real_tokens);
     return compare("AdditiveAttention", look.context, reshape(theirs.context, {1, H}), {W, U, v, state, memory});
 }
@@ -209,11 +209,11 @@ std::vector<double> study(const char* name, Model& model, const Corpus& corpus, 
     return exact_match;
 }
 
-// What the model says (at most 8 words), and where it looked for each.
+// What the model says (no more words than it has read), and where it looked for each.
 AttentionMap translate(const WrittenOut& model, const Pair& pair, const Corpus& corpus) {
     const Example example = encode({pair}, corpus.source, corpus.target)[0];
     const int S = static_cast<int>(example.source.size());
-    const Translation said = greedy(model, {{1, S}, example.source}, {S}, 8)[0];
+    const Translation said = greedy(model, {{1, S}, example.source}, {S}, S)[0];
     AttentionMap map{.title = join(pair.source),
                      .rows = corpus.target.decode(said.tokens),
                      .columns = pair.source,
@@ -308,3 +308,12 @@ int main(int argc, char** argv) {
 //   masked_softmax(scores, real_tokens)     masked_softmax(scores * 0, real_tokens): a look without a choice
 //   linear(state, W)                        linear(state * 0, W): the decoder does not say what it wants to know
 //   concat({y, look.context}, 1)            concat({y, look.context * 0}, 1): the new state is not told what was seen
+//
+// Questions
+//   Which line lets the decoder choose?  asked + prepared: the state on one side, each place on the other. All else is the same
+//     for all states, or for all places.
+//   Why is U memory worked out once, and W state at each step?  The memory is the same for the whole sentence, the state is not.
+//   Which way does a loss take to the first source word?  The weighted sum: dmemory_s = weight_s dcontext, at each step. The other
+//     way, through the scores, only moves the look.
+//   What would the softmax do with equal scores?  Give all places the same share: the mean of the memory, one vector again.
+//   Why may an encoder read both ways, and a decoder not?  The source is there from the start; of the target only what was said.

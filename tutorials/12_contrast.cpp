@@ -331,7 +331,7 @@ int contrast(const Options& options) {
     fmt::print("\nWhere attention looked for each word, in tenths of its attention\n{}",
                terminal::attention_map(shown, terminal::style_of(stdout)));
     if (a.alignment_accuracy.size() > 2)
-        fmt::print("attention looks at the right word for {:.0f} % of the words (3 clauses), the Transformer for {:.0f} %\n",
+        fmt::print("looks at the right word (3 clauses): attention {:.0f} %, Transformer {:.0f} %\n",
                    100 * a.alignment_accuracy[2], 100 * t.alignment_accuracy[2]);
     if (!options.out.empty()) {
         write_figures(reports, data, options.out, watch.seconds());

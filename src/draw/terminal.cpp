@@ -10,6 +10,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
+#include <stdexcept>
 #include <utility>
 
 #include "draw/range.h"
@@ -123,8 +125,15 @@ std::string line_chart(const LineChart& chart, const Style& style, int rows) {
         if (text_width(ticks) > 0 && text_width(ticks) >= column) continue;    // no room
         ticks = padded(ticks, column) + label;
     }
+    // The axis is named after its last tick or, where the screen ends before that, in its line.
+    if (gutter + text_width(ticks) + 2 + text_width(chart.x_label) <= style.width) {
+        ticks += "  " + chart.x_label;
+    } else {
+        const std::string label = cut_text(chart.x_label, width - 2);
+        axis = repeated("─", width - text_width(label) - 1) + " " + label;
+    }
     text += blanks(gutter - 1) + "└" + axis + "\n";
-    return text + line(blanks(gutter) + ticks + "  " + chart.x_label);
+    return text + line(blanks(gutter) + ticks);
 }
 
 std::string attention_map(const AttentionMap& map, const Style& style) {
@@ -160,6 +169,37 @@ std::string attention_map(const AttentionMap& map, const Style& style) {
         }
     }
     return legend.empty() ? text : text + wrapped(legend, style.width);
+}
+
+std::string small_multiples(const std::vector<AttentionMap>& maps, const Style& style) {
+    std::string text;
+    for (std::size_t first = 0, end = 0; first < maps.size(); first = end) {
+        const std::vector<std::string>& rows = maps[first].rows;
+        int used = 0;
+        for (const std::string& row : rows) used = std::max(used, std::min(text_width(row), 16));
+        std::vector<std::string> lines = {blanks(used), blanks(used)};    // titles, heads of the columns, rows
+        for (const std::string& row : rows) lines.push_back(padded(cut_text(row, 16), used));
+        for (; end < maps.size(); ++end) {
+            const AttentionMap& map = maps[end];
+            check(map);
+            if (map.rows.size() != rows.size())
+                throw std::invalid_argument(
+                    fmt::format("small_multiples: map {} has {} rows, the one beside it {}: draw the same rows", end,
+                                map.rows.size(), rows.size()));
+            std::vector<int> widths;
+            for (const std::string& column : map.columns) widths.push_back(std::max(text_width(column), 3) + 1);
+            const int width = std::accumulate(widths.begin(), widths.end(), 0);
+            if (end > first && used + 2 + width > style.width) break;    // the next line of maps begins with it
+            used += 2 + width;
+            for (std::string& each : lines) each += blanks(2);
+            lines[0] += padded(cut_text(map.title, width), width);
+            for (std::size_t s = 0; s < widths.size(); ++s) lines[1] += centred(map.columns[s], widths[s]);
+            for (std::size_t i = 0; i < map.weights.size(); ++i)
+                lines[2 + i / widths.size()] += cell(map.weights[i], widths[i % widths.size()], style);
+        }
+        for (const std::string& each : lines) text += line(each);
+    }
+    return text;
 }
 
 std::string sparkline(std::span<const double> values, int width) {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "lookback/nn/positions.h"
 #include "lookback/ops/matmul.h"
 #include "lookback/ops/recurrent.h"
 #include "lookback/ops/shape.h"

@@ -69,8 +69,16 @@ TEST_CASE("a chart in the terminal has a mark of its own for each series, side b
           "  0.4 ┤\n"
           "  0.2 ┤\n"
           "    0 ┤                    o        o\n"
-          "      └─────────────────────────────────\n"
-          "         1        2         3        4  clauses\n");
+          "      └───────────────────────── clauses\n"
+          "         1        2         3        4\n");
+}
+
+TEST_CASE("an axis is named after its last tick, or in its line where the screen ends before that") {
+    LineChart named = scores;
+    named.x_label = "words";
+    CHECK(terminal::line_chart(named, {.width = 80}, 6).ends_with("                  4  words\n"));
+    named.x_label = "clauses in the sentence";
+    for (int width = 50; width <= 80; ++width) CHECK(widest_line(terminal::line_chart(named, {.width = width}, 6)) <= width);
 }
 
 TEST_CASE("a map in the terminal can be read without colour") {
@@ -102,6 +110,26 @@ TEST_CASE("columns too wide for the screen are numbered and explained, and more 
     for (int width = 24; width < 80; ++width) CHECK(widest_line(terminal::attention_map(map, {.width = width})) <= width);
     CHECK(terminal::attention_map(map, {.width = 30})
               .starts_with("    1   2   3   4   5   6\nx   ·   ·   ·   ·   ·   ·\n    7   8"));
+}
+
+TEST_CASE("small maps stand side by side under their titles, and below each other where the screen ends") {
+    const std::vector<AttentionMap> maps = {
+        {"first", {"je", "t'"}, {"I", "love"}, {.9, .1, 0, 1}, {}},
+        {"a title that is too long", {"", ""}, {"I"}, {1, .4}, {}},
+    };
+    const std::string side_by_side =
+        "    first      a t…\n"
+        "     I  love    I\n"
+        "je  █9█ ░1░░   █9█\n"
+        "t'   ·  █9██   ▒4▒\n";
+    CHECK(terminal::small_multiples(maps, {}) == side_by_side);
+    CHECK(terminal::small_multiples(maps, {.width = 19}) == side_by_side);
+    const std::string first_alone = terminal::small_multiples({maps[0]}, {}),
+                      last_alone = terminal::small_multiples({maps[1]}, {});
+    CHECK(terminal::small_multiples(maps, {.width = 18}) == first_alone + last_alone);
+    CHECK(without_colour(terminal::small_multiples(maps, {.colour = true})).find("\nje   9    1     9  \n") != std::string::npos);
+    CHECK_THROWS_WITH_AS(terminal::small_multiples({maps[0], {"", {"x"}, {"I"}, {1}, {}}}, {}),
+                         "small_multiples: map 1 has 1 rows, the one beside it 2: draw the same rows", std::invalid_argument);
 }
 
 TEST_CASE("weights that are no weights are drawn as the nearest that are") {

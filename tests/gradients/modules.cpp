@@ -2,6 +2,7 @@
 
 #include "gradients/table.h"
 #include "lookback/models/translator.h"
+#include "lookback/nn/positions.h"
 #include "lookback/ops/matmul.h"
 
 using namespace lookback;

@@ -2,6 +2,7 @@
 
 #include <numeric>
 
+#include "lookback/nn/positions.h"
 #include "lookback/ops/softmax.h"
 #include "ops/expect.h"
 

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "lookback/draw/figure.h"
 
@@ -29,6 +30,9 @@ std::string line_chart(const LineChart& chart, const Style& style, int rows = 11
 // 0.1), on a colour or a shade. Columns are headed by their tokens, or by numbers and a legend where the tokens are too
 // wide; columns beyond the width of the screen follow below. The gold alignment is not shown.
 std::string attention_map(const AttentionMap& map, const Style& style);
+
+// Maps of the same rows side by side, as many as fit on a line, each under its own title; the rows are named at the left.
+std::string small_multiples(const std::vector<AttentionMap>& maps, const Style& style);
 
 // The values as little bars from the lowest to the highest, `█▆▄▂▁▁`: a loss at a glance. More than `width` values are
 // averaged in groups; a NaN shows as `?`.

@@ -5,20 +5,6 @@
 
 namespace lookback {
 
-// p_{t,2i} = sin(t / 10000^{2i/C}), p_{t,2i+1} = cos(t / 10000^{2i/C}): (length, C), positions from `start` on. An odd C ends
-// with a sine. Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
-Tensor sinusoidal_positions(int length, int size, int start = 0);
-
-// A learned vector for each position: (length, C). The alternative of the same section.
-struct LearnedPositions {
-    Tensor weight;    // (longest, C)
-
-    LearnedPositions() = default;
-    LearnedPositions(int longest, int size, Random& random);
-    Tensor operator()(int length, int start = 0) const;
-    void parameters(const Visit& visit);
-};
-
 enum class Activation { relu, gelu };
 
 struct TransformerOptions {
