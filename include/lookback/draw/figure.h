@@ -20,6 +20,7 @@ struct LineChart {
     std::vector<Series> series;     // at most 6: there are no more marks and colours that all can tell apart
     double y_min = 0, y_max = 0;    // equal: taken from the data
     bool log_y = false;             // for loss curves; leaves out the points that are not positive
+    bool overlay = false;           // in the terminal: a mark covers an earlier series' mark, where else it stands beside it
 };
 
 // Where a decoder looked: row t holds the weights, 0 to 1, of the source tokens when target token t was written.
