@@ -30,6 +30,7 @@ struct AttentionMap {
     std::vector<std::string> columns;         // source tokens
     std::vector<double> weights;              // (rows, columns), row after row
     std::vector<std::pair<int, int>> gold;    // cells (row, column) of the true alignment; may be empty
+    std::string about = {};                   // what rows and columns are, where they are not tokens; below the SVG
 };
 
 // Throw std::invalid_argument when the sizes do not fit: `attention_map: 3 rows x 4 columns want 12 weights, got 10`.
