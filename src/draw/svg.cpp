@@ -130,6 +130,7 @@ void spread(std::vector<double>& ys, double gap, double bottom) {
 
 // What a screen reader says of a map: where each row looks most.
 std::string description_of(const AttentionMap& map) {
+    if (!map.about.empty()) return map.about;
     std::string text = "Rows are target tokens, columns source tokens.";
     const std::size_t columns = map.columns.size();
     for (std::size_t t = 0; t < map.rows.size() && columns > 0; ++t) {
@@ -251,7 +252,7 @@ std::string attention_map(const AttentionMap& map) {
     const bool slanted = widest(map.columns, size) > cell - 4;
     const double head = slanted ? widest(map.columns, size) * 0.75 + 14 : 24;
     const double left = 24 + widest(map.rows, size), top = 44 + head, bottom = top + cell * rows;
-    const std::string caption = "each row: a token written, and where it looked";
+    const std::string caption = map.about.empty() ? "each row: a token written, and where it looked" : map.about;
 
     std::string body = row_labels(map, left - 8, top, cell, size);
     for (std::size_t s = 0; s < map.columns.size(); ++s) {
@@ -287,7 +288,7 @@ std::string small_multiples(const std::string& title, const std::vector<Attentio
     const double left = 24 + widest(first.rows, size), top = 66;
     const double step_x = cell * columns + gap, step_y = cell * rows + gap + 14;
 
-    std::string body, description = "Rows are target tokens, columns source tokens.";
+    std::string body, description = first.about.empty() ? "Rows are target tokens, columns source tokens." : first.about + ".";
     const std::size_t lines = (maps.size() + static_cast<std::size_t>(across) - 1) / static_cast<std::size_t>(across);
     const double bottom = top + step_y * static_cast<double>(lines) - gap - 14;
     for (std::size_t i = 0; i < maps.size(); ++i) {

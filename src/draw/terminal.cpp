@@ -93,7 +93,8 @@ std::string line_chart(const LineChart& chart, const Style& style, int rows) {
     const int count = static_cast<int>(chart.series.size());
     const int gutter = 7, width = std::min(style.width, 72) - gutter;    // of the axis labels; of the plot
     // Marks at the same x stand side by side in a group, with its tick in the middle.
-    const int middle = count - 1, last = width - 2 * count - 1;
+    const int apart = chart.overlay ? 0 : 2;
+    const int middle = apart * (count - 1) / 2, last = width - 3 - apart * (count - 1);
     const auto column_of = [&](double x) { return static_cast<int>(std::lround(1 + xs.share(x) * last)); };
     const auto row_of = [&](double y) { return static_cast<int>(std::lround((1 - ys.share(y)) * (rows - 1))); };
 
@@ -101,10 +102,11 @@ std::string line_chart(const LineChart& chart, const Style& style, int rows) {
     std::vector<std::pair<std::string, int>> legend = {{chart.y_label, text_width(chart.y_label)}};
     for (int s = 0; s < count; ++s) {
         const Series& series = chart.series[s];
-        const std::string mark =
-            style.colour ? fmt::format("\x1b[38;5;{}m{}\x1b[0m", series_colours[s], series_marks[s]) : series_marks[s];
+        const char* sign = chart.overlay && series.xs.size() > 24 ? "·" : series_marks[s];
+        const std::string mark = style.colour ? fmt::format("\x1b[38;5;{}m{}\x1b[0m", series_colours[s], sign) : sign;
         for (std::size_t i = 0; i < series.xs.size(); ++i) {
-            if (is_drawn(chart, series.xs[i], series.ys[i])) grid[row_of(series.ys[i])][column_of(series.xs[i]) + 2 * s] = mark;
+            if (is_drawn(chart, series.xs[i], series.ys[i]))
+                grid[row_of(series.ys[i])][column_of(series.xs[i]) + apart * s] = mark;
         }
         legend.emplace_back(mark + " " + series.name, text_width(series.name) + 2);
     }

@@ -49,6 +49,17 @@ TEST_CASE("a picture is one document with title, description and a dark style, a
     }
 }
 
+TEST_CASE("a map of something else than tokens says what its rows and columns are, and nothing of tokens") {
+    AttentionMap map = love;
+    map.gold.clear();
+    map.about = "row i, column j: the slope of y_i along x_j";
+    for (const std::string& document : {svg::attention_map(map), svg::small_multiples("slopes", {map, map}, 2)}) {
+        CHECK(has(document, "<desc>row i, column j: the slope of y_i along x_j"));
+        CHECK_FALSE(has(document, "token"));
+    }
+    CHECK(has(svg::attention_map(map), ">row i, column j: the slope of y_i along x_j</text>"));
+}
+
 TEST_CASE("texts from outside are escaped, and control characters do not reach the file") {
     AttentionMap map = love;
     map.title = "<b>&\"'\x01";

@@ -81,6 +81,27 @@ TEST_CASE("an axis is named after its last tick, or in its line where the screen
     for (int width = 50; width <= 80; ++width) CHECK(widest_line(terminal::line_chart(named, {.width = width}, 6)) <= width);
 }
 
+TEST_CASE("in an overlay a later mark covers an earlier one, and a curve of many points is dotted") {
+    LineChart chart{.title = "Descent",
+                    .x_label = "w",
+                    .y_label = "f(w)",
+                    .series = {{"w^2", {}, {}}, {"steps", {2, 1, 0}, {4, 1, 0}}},
+                    .overlay = true};
+    for (int i = -16; i <= 16; ++i) {
+        chart.series[0].xs.push_back(i / 8.0);
+        chart.series[0].ys.push_back(i * i / 64.0);
+    }
+    CHECK(terminal::line_chart(chart, {.width = 40}, 5) ==
+          "f(w)  · w^2  x steps\n"
+          "    4 ┤ ··                           ·x\n"
+          "    3 ┤   ··                       ··\n"
+          "    2 ┤     ···                 ···\n"
+          "    1 ┤        ···           ··x\n"
+          "    0 ┤           ·····x·····\n"
+          "      └─────────────────────────────────\n"
+          "        -2      -1     0       1      2  w\n");
+}
+
 TEST_CASE("a map in the terminal can be read without colour") {
     CHECK(terminal::attention_map(love, {}) ==
           "I love you\n"

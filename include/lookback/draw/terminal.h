@@ -20,8 +20,9 @@ struct Style {
 Style style_of(std::FILE* stream);
 
 // The series against x on a linear y axis, each with its own mark and so readable without colour; marks that share an x
-// stand side by side. The plot has `rows` lines; the legend, the axis and its labels take three more. The chart's title
-// is left to the caller.
+// stand side by side, or where the chart is an overlay the later on the earlier, and then curves of more than 24 points
+// are dotted. The plot has `rows` lines; the legend, the axis and its labels take three more. The chart's title is left
+// to the caller.
 //
 //     fmt::print("{}", terminal::line_chart(scores, terminal::style_of(stdout)));
 std::string line_chart(const LineChart& chart, const Style& style, int rows = 11);
