@@ -124,7 +124,7 @@ void show_slopes(const Options& options, Claims& claims) {
         largest_sums.push_back(std::max(std::ranges::max(sums), -std::ranges::min(sums)));
         maps.push_back(map);
     }
-    fmt::print("\n2. x (2, 3) -> y (2, 3): row i is |dy_i/dx_j|, from a pass of its own; last, their sum\n");
+    fmt::print("\n2. x (2, 3) -> y (2, 3): |dy_i/dx_j|, a backward pass a row; last, their sum\n");
     for (const std::string& line : lines) print_line(line);
     if (!options.out.empty()) write_file(options.out / "slopes.svg", svg::small_multiples("Which number reaches which", maps, 5));
     claims.check(largest_sums[0] > 1e-3 && largest_sums[2] > 1e-3, "a bare sum sees tanh and matmul");
@@ -143,7 +143,7 @@ void show_matmul(const Options& options, Claims& claims) {
     const Tensor da = matmul(dy, transpose(b)), db = matmul(transpose(a), dy);
     const double of_a = largest_difference(da.data(), a.grad(), a.size()),
                  of_b = largest_difference(db.data(), b.grad(), b.size());
-    fmt::print("\n3. y = a b is (2, 4) = (2, 3)(3, 4). On the way back two products, and the shapes say which\n");
+    fmt::print("\n3. y = a b, (2, 4) = (2, 3)(3, 4): back by two products; the shapes say which\n");
     fmt::print("   da = dy b^T    (2, 3) = (2, 4)(4, 3)    differs from backward by {}\n", of_a);
     fmt::print("   db = a^T dy    (3, 4) = (3, 2)(2, 4)    differs from backward by {}\n", of_b);
     claims.check(of_a == 0 && of_b == 0, "matmul's backward is two products");
@@ -197,10 +197,10 @@ void show_layer_norm(Claims& claims) {
     const real shift = sum(dx).item(), scale = sum(dx * y).item();
     const double of_scaled = largest_difference(y.data(), scaled.data(), 4);
     const double of_y = largest_difference(y.data(), theirs.data(), 4), of_dx = largest_difference(dx.data(), twin.grad(), 4);
-    fmt::print("\n5. Layer norm of the row 1 2 3 6: mean {:.2f}, deviation {:.2f} -> mean {:.2f}, deviation {:.2f}\n",
-               mean(x).item(), deviation(x), std::abs(mean(y).item()), deviation(y));
-    fmt::print("   Of 100 x + 7 it is the same (to {:.0e}), so dx asks for no shift (sum dx = {:.0e})\n", of_scaled, shift);
-    fmt::print("   and no scale (sum dx y = {:.0e}). lookback's differs by {:.0e} in y and {:.0e} in dx\n", scale, of_y, of_dx);
+    fmt::print("\n5. Layer norm of 1 2 3 6: mean {:.2f}, deviation {:.2f} -> {:.2f} and {:.2f}\n", mean(x).item(), deviation(x),
+               std::abs(mean(y).item()), deviation(y));
+    fmt::print("   100 x + 7 gives the same (to {:.0e}), so dx asks for no shift (sum dx {:.0e})\n", of_scaled, shift);
+    fmt::print("   and no scale (sum dx y {:.0e}). lookback's y differs by {:.0e}, dx by {:.0e}\n", scale, of_y, of_dx);
     claims.check(of_scaled < 1e-4 && std::abs(shift) < 1e-5 && std::abs(scale) < 1e-5, "layer norm ignores shift and scale");
     claims.check(of_y < 1e-5 && of_dx < 1e-5, "layer norm from primitives is the library's");
 }
@@ -283,7 +283,7 @@ void show_checks(Claims& claims) {
                                    {"layer_norm", [&] { return layer_norm(x, row, row); }, {x, row}},
                                    {"softmax", [&] { return softmax(x); }, {x}},
                                    {"wrong softmax", [&] { return wrong_softmax(x); }, {x}}};
-    fmt::print("\n6. backward against small steps: error after a bare sum, after a projection, and where\n");
+    fmt::print("\n6. backward against small steps: error by bare sum, by projection, and where\n");
     std::vector<std::string> lines(rows.size() / 2);
     constexpr double limit = 2e-3;
     bool blind = true, seeing = true, agree = true;
@@ -313,7 +313,7 @@ void show_nan(Claims& claims) {
     const std::string found = explain_not_finite(loss);
     const Tensor cured = -sum(target * log_softmax(x));
     fmt::print("\n7. The loss -sum(target * log(softmax(x))) is {}. Where was it born?\n   {}\n",
-               std::isnan(loss.item()) ? "NaN" : "a number", found);
+               std::isnan(loss.item()) ? "NaN" : "a number", found.substr(4));    // without its "the "
     fmt::print("   log_softmax(x) makes no such detour: the loss is {}\n", std::abs(cured.item()));
     claims.check(std::isnan(loss.item()) && cured.item() == 0, "log(softmax) is NaN, log_softmax is not");
     claims.check(found == "the first inf is element 0 of #2 log (3), made at " + to_string(log_p.node->where), "it was the log");
