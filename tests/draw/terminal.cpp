@@ -98,8 +98,8 @@ TEST_CASE("in an overlay a later mark covers an earlier one, and a curve of many
           "    2 ┤     ···                 ···\n"
           "    1 ┤        ···           ··x\n"
           "    0 ┤           ·····x·····\n"
-          "      └─────────────────────────────────\n"
-          "        -2      -1     0       1      2  w\n");
+          "      └─────────────────────────────── w\n"
+          "        -2      -1     0       1      2\n");
 }
 
 TEST_CASE("a map in the terminal can be read without colour") {
