@@ -92,7 +92,8 @@ Tensor TransformerDecoderLayer::layer(const Tensor& input, Cache& cache, bool ap
         }
         cache.target = target;
     }
-    x = x + dropped((Scope("self_attn"), self_attn(attending, target, {}, true).context));
+    const Attended attended_self = (Scope("self_attn"), self_attn(attending, target, {}, true));
+    x = x + dropped(attended_self.context);
     if (!pre) x = norm1(x);
 
     const Attended attended = (Scope("multihead_attn"), multihead_attn(pre ? norm2(x) : x, cache.source, memory_mask));
