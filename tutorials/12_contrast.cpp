@@ -70,7 +70,7 @@ void train(Model& model, int steps, const Data& data, const Options& options, Wo
     // With --checkpoint DIR the run is kept every 100 steps, and the same command takes it up where it was interrupted.
     Training training{named_parameters(model), adam, stream, report.losses};
     training.counts = {{"seconds", &report.seconds}, {"tokens", &report.tokens}};
-    training.settings["schedule"] = fmt::format("{} steps, {} to rise to {}", steps, warmup, learning_rate);
+    training.settings["schedule"] = fmt::format("{} steps, {} shards, {} in {}", steps, shard_count, learning_rate, warmup);
     const std::filesystem::path checkpoint = file_in(options.text("checkpoint"), report.key + ".checkpoint");
     load_checkpoint(training, checkpoint);
     const int steps_before = static_cast<int>(report.losses.size());

@@ -11,6 +11,7 @@ usage: sh tutorials/run.sh [NN] [options]
   NN         the tutorial to run: 8, 08 or 08_additive_attention (12, the main one)
   options    are passed to the tutorial; sh tutorials/run.sh NN --help explains them
   list       shows all tutorials with their question and time
+  translate  is the tool that translates with a model which 12 --save DIR has trained; see translate --help
   --help     this text
 END
 }
