@@ -219,9 +219,11 @@ TEST_CASE("a step includes and names nothing that a later one introduces") {
             words.insert(found[0] == '"' ? found.substr(1, found.size() - 2) : found);
         }
         for (const auto& [first, names] : first_named_in)
-            for (const std::string& name : names)
-                CHECK_MESSAGE((first <= step.number || !words.contains(name)), step.name, " uses ", name, ", which ", first,
-                              " introduces");
+            for (const std::string& name : names) {
+                const bool early = first > step.number && words.contains(name);
+                const std::string message = fmt::format("{} uses {}, which {} introduces", step.name, name, first);
+                CHECK_MESSAGE(!early, message);
+            }
     }
 }
 

@@ -232,10 +232,12 @@ int main(int argc, char** argv) try {
                 check(section.title, [&] {
                     const Run result = run(fmt::format("cd '{}' && LOOKBACK_TRANSCRIPT=1 '{}' {} 2>&1", folder.string(),
                                                        executable.string(), console[0].substr(2 + name.size())));
+                    Lines lines(console.begin() + 1, console.end());
                     if (update) {
-                        const Lines lines = updated({console.begin() + 1, console.end()}, result);
+                        lines = updated(lines, result);
                         std::ranges::copy(lines, text.begin() + static_cast<std::ptrdiff_t>(section.places[i]) + 1);
-                    } else if (const auto line = missing({console.begin() + 1, console.end()}, result))
+                    }
+                    if (const auto line = missing(lines, result))
                         throw std::runtime_error(fmt::format("{}\nlacks the line\n{}\nand printed\n{}", console[0], *line,
                                                              fmt::join(result.output, "\n")));
                 });

@@ -13,6 +13,7 @@
 // Papers              Vaswani et al. 2017, arXiv:1706.03762, sections 3.2.1, 3.2.3 and 3.5, and table 1
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -86,12 +87,12 @@ auto row(const Tensor& x, int t) { return fmt::join(x.data() + t * x.size(-1), x
 // Made up, so that you can check each number by hand. x says: a person? an action? the one who speaks? the one spoken to?
 // The second column of W_q is what an action asks for: persons (4), and the one spoken to (2).
 Look three_words() {
-    const Tensor x = Tensor({1, 3, 4}, {1, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1}).requires_grad();
+    const Tensor x({1, 3, 4}, {1, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1});
     SelfAttention attention;
-    attention.query.weight = Tensor({4, 4}, {0, 4, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1, 0, 2, 1, 0}).requires_grad();
-    attention.key.weight = Tensor({4, 4}, {1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1}).requires_grad();
-    attention.value.weight = Tensor({4, 4}, {1, 0, 0, 0, 0, 3, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2}).requires_grad();
-    attention.out.weight = Tensor({4, 4}, {1, 1, 0, 0, 1, -1, 0, 0, 0, 0, 1, 1, 0, 0, 1, -1}).requires_grad();
+    attention.query.weight = Tensor({4, 4}, {0, 4, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1, 0, 2, 1, 0});
+    attention.key.weight = Tensor({4, 4}, {1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1});
+    attention.value.weight = Tensor({4, 4}, {1, 0, 0, 0, 0, 3, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2});
+    attention.out.weight = Tensor({4, 4}, {1, 1, 0, 0, 1, -1, 0, 0, 0, 0, 1, 1, 0, 0, 1, -1});
     const Look seen = look(attention, x, Tensor({1}, {1}));    // no mask: all may look at all
 
     const char* const words[] = {"i", "love", "you"};
