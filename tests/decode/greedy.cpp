@@ -85,9 +85,9 @@ TEST_CASE("greedy search stops at the longest length it may say") {
 // A Parrot whose state lets go of sentences, and counts the rows that it was asked to step.
 struct LettingGo : Parrot {
     struct State : Parrot::State {
-        void keep(const Numbers& rows) {
-            Ids kept{{static_cast<int>(rows.size()), source.shape[1]}, {}};
-            for (const int row : rows)
+        void keep(const Numbers& going) {
+            Ids kept{{static_cast<int>(going.size()), source.shape[1]}, {}};
+            for (const int row : going)
                 for (int s = 0; s < source.shape[1]; ++s) kept.values.push_back(source.values[row * source.shape[1] + s]);
             source = kept;
         }
