@@ -13,7 +13,7 @@ for source in "$root/tutorials/${1-}"*.cpp; do
     case $name in [0-9][0-9]_*) ;; *) continue ;; esac
     build "$root/.build/release" "tutorials/$name"
     begin=$(date +%s)
-    status=0 && "$root/.build/release/tutorials/$name" --out "$folder/out" >printed </dev/null || status=$?
+    status=0 && "$root/.build/release/tutorials/$name" --out out >printed </dev/null || status=$?
     seconds=$(($(date +%s) - begin))
     lines=$(wc -l <printed)
     # A character of UTF-8 has one byte that is not 10xxxxxx.
