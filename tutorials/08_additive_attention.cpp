@@ -118,7 +118,8 @@ double largest_difference(const std::vector<real>& ours, const std::vector<real>
 
 double compare(const char* name, const Tensor& ours, const Tensor& theirs, const std::vector<Tensor>& leaves) {
     const double values = largest_difference(ours.values(), theirs.values());
-    const double gradients = largest_difference(gradients_of(ours, leaves), gradients_of(theirs, leaves));
+    const std::vector<real> of_ours = gradients_of(ours, leaves), of_theirs = gradients_of(theirs, leaves);
+    const double gradients = largest_difference(of_ours, of_theirs);
     fmt::print("   beside {:<19} relative difference: values {:.0e}, gradients {:.0e}\n", name, values, gradients);
     return std::max(values, gradients);
 }
