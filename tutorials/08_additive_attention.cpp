@@ -132,7 +132,7 @@ double look_once() {
     const Tensor U = module.key.weight = Tensor({H, H}, {1, 0, 0, 1}).requires_grad();
     const Tensor v = module.energy.weight = Tensor({1, H}, {2, 1}).requires_grad();
     const Tensor state = Tensor({1, H}, {0.5, -0.5}).requires_grad();
-    const Tensor memory = Tensor({1, S, H}, {-1, 0.5, 1, 0, 0.2, -1, 9, 9}).requires_grad();
+    const Tensor memory = Tensor({1, S, H}, {-1, 0.5, 1, 0, real(0.2), -1, 9, 9}).requires_grad();
     const Tensor real_tokens({1, S}, {1, 1, 1, 0});
     const Look look = attend(module, state, linear(memory, U), memory, real_tokens);
     const real *m = memory.data(), *score = look.scores.data(), *weight = look.weights.data(), *context = look.context.data();

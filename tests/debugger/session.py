@@ -122,10 +122,6 @@ def main():
     with open(file, encoding='utf-8') as source:
         lines = source.read().splitlines()
     found = sessions_of(lines)
-    for debugger in ('lldb', 'gdb'):
-        if any(('$ lldb ' in lines[blocks[0][0]]) == (debugger == 'lldb') for blocks in found):
-            check_debugger(debugger)
-
     failed = 0
     for blocks in reversed(found):
         written = [[line.rstrip() for line in lines[begin:end] if line.strip()] for begin, end in blocks]
@@ -136,6 +132,7 @@ def main():
             said[block] += [prompt + command] + output
         if said == written:
             continue
+        check_debugger('lldb' if prompt == '(lldb) ' else 'gdb')    # no session can be right where there is none
         failed += 1
         print('\n'.join(difflib.unified_diff(sum(written, []), sum(said, []), 'written', 'said', lineterm='', n=2)))
         for (begin, end), block in reversed(list(zip(blocks, said))):

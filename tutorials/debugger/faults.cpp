@@ -84,7 +84,8 @@ void vanishing_gradient() {
     const Tensor first = h;
     for (int t = 0; t < 20; ++t) {
         const Scope scope("step", t);
-        h = sigmoid(linear(select(x, 0, t), W) + linear(h, U));
+        const Tensor from_x = linear(select(x, 0, t), W), from_h = linear(h, U);
+        h = sigmoid(from_x + from_h);
     }
     const Tensor loss = mean(h * h);
     backward(loss);
