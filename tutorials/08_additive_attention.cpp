@@ -118,7 +118,8 @@ double largest_difference(const std::vector<real>& ours, const std::vector<real>
 
 double compare(const char* name, const Tensor& ours, const Tensor& theirs, const std::vector<Tensor>& leaves) {
     const double values = largest_difference(ours.values(), theirs.values());
-    const double gradients = largest_difference(gradients_of(ours, leaves), gradients_of(theirs, leaves));
+    const std::vector<real> of_ours = gradients_of(ours, leaves), of_theirs = gradients_of(theirs, leaves);
+    const double gradients = largest_difference(of_ours, of_theirs);
     fmt::print("   beside {:<19} relative difference: values {:.0e}, gradients {:.0e}\n", name, values, gradients);
     return std::max(values, gradients);
 }
@@ -131,7 +132,7 @@ double look_once() {
     const Tensor U = module.key.weight = Tensor({H, H}, {1, 0, 0, 1}).requires_grad();
     const Tensor v = module.energy.weight = Tensor({1, H}, {2, 1}).requires_grad();
     const Tensor state = Tensor({1, H}, {0.5, -0.5}).requires_grad();
-    const Tensor memory = Tensor({1, S, H}, {-1, 0.5, 1, 0, 0.2f, -1, 9, 9}).requires_grad();
+    const Tensor memory = Tensor({1, S, H}, {-1, 0.5, 1, 0, real(0.2), -1, 9, 9}).requires_grad();
     const Tensor real_tokens({1, S}, {1, 1, 1, 0});
     const Look look = attend(module, state, linear(memory, U), memory, real_tokens);
     const real *m = memory.data(), *score = look.scores.data(), *weight = look.weights.data(), *context = look.context.data();

@@ -27,7 +27,7 @@ find_compiler() {
 
 has_header() { echo "#include <$1>" | ${CXX:-g++} -E -x c++ - >/dev/null 2>&1; }
 
-# [doctest]: what is missing to build, one name a line.
+# [doctest | gdb]: what is missing to build, with the tests or for the debugger, one name a line.
 missing_parts() {
     find_compiler || echo g++
     case $(meson --version 2>/dev/null) in '' | 0.*) echo meson ;; esac
@@ -35,6 +35,7 @@ missing_parts() {
     command -v pkg-config >/dev/null || echo pkg-config
     pkg-config --atleast-version=9 fmt 2>/dev/null || echo fmt
     if [ "${1-}" = doctest ]; then has_header doctest/doctest.h || echo doctest; fi
+    if [ "${1-}" = gdb ]; then command -v gdb >/dev/null || echo gdb; fi
 }
 
 # MANAGER PART...: the parts' packages in the words of a package manager, on one line.
@@ -69,7 +70,7 @@ apt_install() {
         { tail -n 5 "$root/.build/apt.log" >&2; return 1; }
 }
 
-# [doctest]: makes sure that everything is there to build with, or says in one line what to install and ends.
+# [doctest | gdb]: makes sure that everything is there to build with, or says in one line what to install and ends.
 install_missing() {
     parts=$(missing_parts "$@")
     [ -n "$parts" ] || { find_compiler; return 0; }

@@ -114,9 +114,13 @@ using namespace lookback;
 
 extern "C" {
 
-[[gnu::noinline]] void lookback_backward_done(const BackwardRun*) { asm volatile(""); }
+[[gnu::noinline]] void lookback_backward_done([[maybe_unused]] const BackwardRun* run) { asm volatile(""); }
 
-[[gnu::noinline]] void lookback_not_finite(const Node*, const Node*, const real*, std::size_t, const char*) { asm volatile(""); }
+[[gnu::noinline]] void lookback_not_finite([[maybe_unused]] const Node* op, [[maybe_unused]] const Node* tensor,
+                                           [[maybe_unused]] const real* values, [[maybe_unused]] std::size_t index,
+                                           [[maybe_unused]] const char* what) {
+    asm volatile("");
+}
 
 #if LOOKBACK_DEBUGGER >= 1
 // Where things are: the debugger's commands read memory by this table, so they also work in a build without debug information.
@@ -148,11 +152,13 @@ struct LayoutEntry {
     {"run.order", offsetof(BackwardRun, order), nullptr},
     {"run.count", offsetof(BackwardRun, count), nullptr},
     {"run.position", offsetof(BackwardRun, position), nullptr},
+    {"run.node", offsetof(BackwardRun, node), nullptr},
     {"run.thread", offsetof(BackwardRun, thread), nullptr},
     {"run.older", offsetof(BackwardRun, older), nullptr},
     {"newest_node", 0, &newest_node},
     {"newest_backward", 0, &newest_backward},
     {"reference_loops", 0, &kernels::reference_loops},
+    {"check_node", 0, reinterpret_cast<const void*>(&lookback_check_node)},    // what nothing refers to would not be linked
     {nullptr, 0, nullptr},
 };
 #endif

@@ -143,9 +143,10 @@ const char* lookback_check_node(Node* node) {
 
 double lookback_replay(Node* output) { return replay(ops_behind(output), output); }
 
-double lookback_numeric_gradient(Node* output, Node* leaf, std::size_t element) {
-    const std::vector<Node*> ops = ops_behind(output);
-    const double numeric = slope(leaf->data[element], [&] { return replay(ops, output); }).numeric;
+double lookback_numeric_gradient(Node* output, Node* moved, std::size_t element) {
+    std::vector<Node*> ops = ops_behind(output);
+    std::erase(ops, moved);    // an op's output can be moved as well, and must not be computed again
+    const double numeric = slope(moved->data[element], [&] { return replay(ops, output); }).numeric;
     replay(ops, output);
     return numeric;
 }

@@ -206,6 +206,7 @@ TEST_CASE("a graph can be run again, and one element's slope be measured, in the
     Tensor x = Tensor({2}, {3, 4}).requires_grad();
     const Tensor y = square(x), loss = sum(y * y);    // x^4: 4 x^3
     CHECK(std::abs(lookback_numeric_gradient(loss.node, x.node, 0) / 108 - 1) < 1e-3);
+    CHECK(std::abs(lookback_numeric_gradient(loss.node, y.node, 1) / 32 - 1) < 1e-3);
     CHECK(loss.item() == 81 + 256);
     x.data()[1] = 1;
     CHECK(lookback_replay(loss.node) == 81 + 1);

@@ -54,6 +54,6 @@ const char* lookback_check_node(lookback::Node* node);
 // Runs all forward() behind `output` again, after a value was changed by hand, and gives its first element.
 double lookback_replay(lookback::Node* output);
 
-// d output / d leaf[element] by central differences, replaying the graph; everything is as before afterwards.
-double lookback_numeric_gradient(lookback::Node* output, lookback::Node* leaf, std::size_t element);
+// d output / d moved[element] by central differences, replaying the graph; everything is as before afterwards.
+double lookback_numeric_gradient(lookback::Node* output, lookback::Node* moved, std::size_t element);
 }

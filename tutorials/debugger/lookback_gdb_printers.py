@@ -1,0 +1,61 @@
+"""One line for each tensor that gdb prints, and a backtrace that says which op a frame works on."""
+
+import gdb
+from gdb.FrameDecorator import FrameDecorator
+
+import lookback_gdb_program as program
+from lookback_nodes import Node, Unreadable, node_at
+from lookback_text import one_line
+
+
+class Printer:
+    def __init__(self, value):
+        self.value = value
+
+    def to_string(self):
+        try:
+            address = program.node_address(self.value)
+            return one_line(node_at(program.memory(), address), program.names()) if address else '(no tensor)'
+        except (Unreadable, gdb.error) as error:
+            return '(%s)' % error
+
+
+def printer_of(value):
+    type = program.plain(value.type)
+    return Printer(value) if program.is_tensor(type) or (program.is_node(type) and value.address is not None) else None
+
+
+gdb.pretty_printers.insert(0, printer_of)
+
+
+class LookbackFrame(FrameDecorator):
+    def _op(self):
+        address = program.op_of_frame(self.inferior_frame())
+        return Node(program.memory(), address) if address else None
+
+    def function(self):
+        name = self.inferior_frame().name()
+        try:
+            op = self._op()
+            return '%s [%s, %s]' % (name, program.names().node(op), op.place) if op else name
+        except (Unreadable, gdb.error):
+            return name
+
+    def frame_args(self):
+        return [argument for argument in super().frame_args() or [] if str(argument.symbol()) != 'this']
+
+
+class Filter:
+    """Leaves out the standard library's frames, and says the op of a forward() or backward()."""
+
+    def __init__(self):
+        self.name, self.priority, self.enabled = 'lookback', 100, True
+        gdb.frame_filters[self.name] = self
+
+    def filter(self, frames):
+        for frame in frames:
+            if not str(frame.function() or '').startswith('std::'):
+                yield LookbackFrame(frame)
+
+
+Filter()
