@@ -15,6 +15,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "lookback/decode/evaluate.h"
 #include "lookback/draw/svg.h"
 #include "lookback/draw/terminal.h"
@@ -178,11 +180,11 @@ AttentionMap showcase_map(const Report& report, const Data& data) {
 }
 
 void print_scores(const std::vector<Report>& reports, const Corpus& corpus) {
-    fmt::print("{:40}exact match by number of clauses\n{:<13}{:>10}{:>7}{:>10}", "", "model", "parameters", "time", "tokens");
+    fmt::print("{:40}exact match by number of clauses\n{:<13}{:>10}{:>8}{:>9}", "", "model", "parameters", "time", "tokens");
     for (const Corpus::Test& test : corpus.tests) fmt::print("{:>5}", short_name(test.name));
     fmt::print("\n");
     for (const Report& report : reports) {
-        fmt::print("{:<13}{:>10}{:>7}{:>10}", report.name, count_text(static_cast<long>(report.parameters)),
+        fmt::print("{:<13}{:>10}{:>8}{:>9}", report.name, count_text(static_cast<long>(report.parameters)),
                    seconds_text(report.seconds), rate_text(report.tokens / report.seconds));
         for (const double share : report.exact_match) fmt::print("{:5.2f}", share);
         fmt::print("\n");
@@ -199,11 +201,11 @@ void print_translations(const std::vector<Report>& reports, const Data& data) {
         bool telling = true;
         for (std::size_t r = 0; r < reports.size(); ++r)
             telling &= (reports[r].translations[test][i].tokens == data.tests[test][i].target) == (r > 0);
-        if (!telling) continue;
         const Pair& pair = data.corpus.tests[test].pairs[i];
-        fmt::print("{:<14}{}\n{:<14}{}\n", "english", join(pair.source), "right", join(pair.target));
-        fmt::print("{:<14}{}   (the others are right)\n", reports[0].name,
-                   sentence(reports[0].translations[test][i], data.corpus));
+        const std::string source = join(pair.source), right = join(pair.target),
+                          said = sentence(reports[0].translations[test][i], data.corpus);
+        if (!telling || std::max({text_width(source), text_width(right), text_width(said)}) > 66) continue;
+        fmt::print("{:<14}{}\n{:<14}{}\n{:<14}{}\n", "english", source, reports[0].name, said, "the others", right);
         return;
     }
 }
