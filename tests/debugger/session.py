@@ -41,6 +41,14 @@ def normalised(text):
     return [line for line in lines if line and not NOISE.match(line)]
 
 
+def without_library_lines(lines):
+    """Somebody who moves a line of the library need not touch a session; --update brings the numbers up to date."""
+    own = ('08_additive_attention', 'faults', 'states')
+    lines = [re.sub(r'(\w+)\.(cpp|h):\d+', lambda found: found[0] if found[1] in own else found[1] + '.' + found[2], line) for line in lines]
+    lines = [re.sub(r'(file src/.*, line) \d+', r'\1', line) for line in lines]
+    return [re.sub(r'^\d+\t', '', line) for line in lines]    # the source line under a place
+
+
 class Session:
     """How it starts, and its commands: each as (block, text)."""
 
@@ -130,7 +138,8 @@ def main():
         said = [['$ ' + session.start]] + [[] for _ in blocks[1:]]
         for (block, command), output in zip(session.commands, session.run(programs)):
             said[block] += [prompt + command] + output
-        if said == written:
+        passes = [without_library_lines(block) for block in said] == [without_library_lines(block) for block in written]
+        if passes and (said == written or not update):
             continue
         check_debugger('lldb' if prompt == '(lldb) ' else 'gdb')    # no session can be right where there is none
         failed += 1
