@@ -71,6 +71,9 @@ class Trap(Command):
                 gdb.newest_frame().select()
                 try:
                     gdb.execute('set $mxcsr = ($mxcsr & ~0x3f) %s' % ('& ~0x680' if on else '| 0x680'), to_string=True)
+                    # Linux restores no mask to a thread whose vector registers are all 0, so one of them must not be.
+                    if not any(int(gdb.parse_and_eval('$xmm%d.v2_int64[%d]' % (i, j))) for i in range(16) for j in range(2)):
+                        gdb.execute('set $xmm15.v2_int64[0] = 1', to_string=True)
                 except gdb.error:
                     raise Unreadable('this processor, or this core dump, has no mask for it') from None
         finally:
