@@ -234,6 +234,7 @@ bool looks_at(const AttentionMap& map, int row, int column) {
 // ---- 6. The experiment -----------------------------------------------------------------------------------------------------
 
 int additive_attention(const Options& options) {
+    const double of_one_look = look_once();
     Corpus corpus = read_corpus(options.data);
     corpus.tests.resize(std::min<std::size_t>(options.quick ? 1 : 4, corpus.tests.size()));
     std::vector<Pair> pairs = corpus.train;
@@ -243,8 +244,6 @@ int additive_attention(const Options& options) {
     Random random(options.seed);
     WrittenOut attention{AttentionTranslator(corpus.source.size(), corpus.target.size(), random)};
     FixedVector fixed(corpus.source.size(), corpus.target.size(), random);
-
-    const double of_one_look = look_once();
     const Batch batch = BatchStream(examples, 16, random).next();
     const double of_a_batch = compare("AttentionTranslator", attention(batch), attention.model(batch), parameters_of(attention));
 

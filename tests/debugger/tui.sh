@@ -22,8 +22,8 @@ await() {
 }
 typed() { tmux -L "$name" send-keys "$1" Enter; }
 
-await 'Breakpoint 1'
-typed 'run > /dev/null' && await 'hit Breakpoint 1'
+await 'Breakpoint 1 at'
+typed 'run --threads 1 --quick > /dev/null' && await 'Breakpoint 1, lookback::backward'
 typed 'layout lookback' && await '─tape─' && await '─values─'
 typed 'pin look.weights' && await 'is pinned'
 typed 'backstep masked_softmax' && await '=>  3.242 #10 look.weights' && await '0.6873'

@@ -13,7 +13,9 @@ for setting in ('breakpoint pending on', 'print object on', 'print static-member
 # `step` goes into the program's functions and the ops, not into the standard library.
 gdb.execute(r'skip -rfu ^(std|__gnu_cxx|fmt)::', to_string=True)
 gdb.execute('skip -gfi */lookback/tensor/tensor.h', to_string=True)
+gdb.execute('skip -gfi */lookback/tensor/node.h', to_string=True)
 gdb.execute('skip -gfi */tensor/watch.h', to_string=True)
+gdb.execute('skip -fu lookback::kernels::use_reference', to_string=True)
 
 import lookback_gdb_printers  # noqa: E402
 import lookback_gdb_commands  # noqa: E402

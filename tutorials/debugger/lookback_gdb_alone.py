@@ -163,19 +163,13 @@ def users_of(node):
             for below in other.inputs:
                 uses.setdefault(below, []).append(other)
 
-    def last_of(op):
-        seen, stack, last = {op.address}, [op], op
-        while stack:
-            for above in uses.get(stack.pop().address, []):
-                if above.address not in seen:
-                    seen.add(above.address)
-                    stack.append(above)
-                    last = max(last, above, key=lambda x: x.serial)
-        return last
-
-    lasts = {op.address: last_of(op) for op in uses.get(node.address, [])}
-    loss = max(lasts.values(), key=lambda last: last.serial, default=None)
-    users = [nodes[address] for address, last in lasts.items() if last.address == loss.address]
+    last = {}    # address -> the newest op made of it; ops are newer than what they are made of
+    for op in sorted(nodes.values(), key=lambda x: -x.serial):
+        last[op.address] = max((last[above.address] for above in uses.get(op.address, []) if above.address in last),
+                               key=lambda x: x.serial, default=op)
+    users = uses.get(node.address, [])
+    loss = max((last[op.address] for op in users), key=lambda x: x.serial, default=None)
+    users = [op for op in dict.fromkeys(users) if last[op.address].address == loss.address]
     return sorted(users, key=lambda op: -op.serial), loss
 
 

@@ -1,6 +1,7 @@
 """The commands that look: they only read memory, so they also work on a core dump."""
 
 import os
+import textwrap
 
 import gdb
 
@@ -16,7 +17,7 @@ class Command(gdb.Command):
 
     def __init__(self):
         self.name = self.usage.split()[0]
-        self.__doc__ = '%s: %s\n\n    %s' % (self.usage, self.what, self.example)
+        self.__doc__ = '%s\n    %s\n    for example: %s' % (self.usage, self.what, self.example)
         commands.append((self.usage, self.what, self.example))
         super().__init__(self.name, gdb.COMMAND_DATA, gdb.COMPLETE_EXPRESSION)
 
@@ -169,6 +170,7 @@ class Locals(Command):
     example = 'locals'
 
     def run(self, argument):
+        program.memory()
         frame = gdb.selected_frame()
         if frame.function() is None:
             raise Unreadable('this frame has no debug information: meson setup --buildtype=debug, or sh tutorials/run.sh NN --debug')
@@ -257,11 +259,14 @@ class Tensors(Command):
 
 class Lookback(gdb.Command):
     def __init__(self):
-        lines = ['Commands for tensors and gradients. E is a variable, an expression, a name such as out.weight, or #12.', '']
+        lines = ['Tensors and gradients. E is a variable, an expression, a name such as out.weight, or a',
+                 'number such as #12. The guide is tutorials/debugger/README.md.', '']
         for usage, what, example in commands:
-            lines += ['%s: %s' % (usage, what), '    ' + example]
+            lines += [usage] + textwrap.wrap(what, 76, initial_indent='    ', subsequent_indent='    ')
+            lines += ['    for example: ' + example]
         lines += ['', 'In conditions: $op(E) $norm(E) $gnorm(E) $bad(E) $gbad(E), as in',
-                  '    break lookback::run_backward_of if $gnorm(node) > 10']
+                  '    break lookback::run_backward_of if $gnorm(node) > 10',
+                  'Source, tape and values beside each other: layout lookback (Ctrl-X A leaves it)']
         self.__doc__ = '\n'.join(lines)
         super().__init__('lookback', gdb.COMMAND_DATA)
 

@@ -20,8 +20,21 @@ class Printer:
             return '(%s)' % error
 
 
+class WherePrinter:
+    def __init__(self, value):
+        self.value = value
+
+    def to_string(self):
+        try:
+            return '%s:%d in %s' % (self.value['file'].string().rsplit('/', 1)[-1], self.value['line'], self.value['function'].string())
+        except gdb.error:
+            return '(not set yet)'
+
+
 def printer_of(value):
     type = program.plain(value.type)
+    if type.name == 'lookback::Where':
+        return WherePrinter(value)
     return Printer(value) if program.is_tensor(type) or (program.is_node(type) and value.address is not None) else None
 
 

@@ -27,10 +27,10 @@ class Gate(gdb.Breakpoint):
         node = program.at_work()
         if node is None or node.is_leaf and not self.takes_leaves or not self.wanted(node):
             return False
-        self.node = node
+        self.node, self.hit_in = node, gdb.selected_thread()
         return True
 
-    takes_leaves = False
+    takes_leaves, hit_in = False, None
 
 
 def run_to(wanted, leaves=False):
@@ -44,7 +44,7 @@ def run_to(wanted, leaves=False):
     try:
         gdb.execute('continue')
     finally:
-        found = gate.node if gdb.selected_inferior().pid and gate.is_valid() and gate.node else None
+        found = gate.node if gdb.selected_inferior().pid and gate.is_valid() and gate.hit_in == gdb.selected_thread() else None
         if gate.is_valid():
             gate.delete()
     return Node(memory, found.address) if found else None
@@ -71,7 +71,7 @@ def passed_text(node):
         below = Node(node.memory, address)
         if below.requires_grad and below.grad:
             parts.append('%s %s norm %s' % (names.gradient(below), shape_text(below.shape), text.norm_text(below.gradients())))
-    return 'done: #%d %s -> %s' % (node.id, node.op, ', '.join(parts) or 'nothing')
+    return 'done: #%d %s -> %s' % (node.id, node.op, ', '.join(parts[:4] + ['...'] * (len(parts) > 4)) or 'nothing')
 
 
 class Backstep(Command):

@@ -362,7 +362,7 @@ def held_text(nodes, in_order, names, most=40):
         kept, node = behind(group), group[0]
         kind = 'leaf' if node.is_leaf else node.op
         if names.given(node) or len(group) == 1 and not node.is_leaf:
-            kind = (names.short(node) if len(group) == 1 else key[0] + '[...]') + ' ' + kind
+            kind = (key[0] + '[...]' if len(group) > 1 and '[' in names.given(node) else names.short(node)) + ' ' + kind
         lines.append((size(kept), len(kept), len(group), kind + ' ' + shape_text(node.shape), node))
     lines.sort(key=lambda line: -line[0])
     rows = [('held   keeps tensors, bytes', None)]
