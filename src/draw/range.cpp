@@ -94,8 +94,13 @@ Range y_range(const LineChart& chart) {
         return {low, high, false, multiples(low, high, step)};
     }
     Range range{low, high, true, {}};
-    for (const double number : round_numbers()) {
-        if (number >= low && number <= high) range.ticks.push_back(number);
+    const std::vector<double> numbers = round_numbers();
+    // All of them where that leaves room for the labels, else powers of ten, else each second or fourth of these; 1 is always one.
+    for (const std::size_t apart : {1, 3, 6, 12}) {
+        range.ticks.clear();
+        for (std::size_t i = 0; i < numbers.size(); i += apart)
+            if (numbers[i] >= low && numbers[i] <= high) range.ticks.push_back(numbers[i]);
+        if (range.ticks.size() <= 12) break;
     }
     return range;
 }

@@ -91,6 +91,21 @@ TEST_CASE("a logarithmic axis leaves out what is not positive, and any axis what
     CHECK(has(svg::line_chart(chart), "d=\"M56 350 592.2 70\""));
 }
 
+TEST_CASE("a logarithmic axis has a dozen labels at most: over many powers of ten only some of these") {
+    const auto labels = [](double low, double high) {
+        LineChart chart = chart_of({{"a", {1, 2}, {low, high}}});
+        chart.log_y = true;
+        const std::string document = svg::line_chart(chart);
+        std::string found;
+        for (const char* label : {"1e-12", "1e-10", "1e-09", "1e-08", "0.0001", "0.001", "0.01", "0.1", "0.2", "0.5", "1", "10"})
+            if (has(document, std::string(">") + label + "</text>")) found += std::string(label) + " ";
+        return found;
+    };
+    CHECK(labels(0.1, 2) == "0.1 0.2 0.5 1 ");
+    CHECK(labels(1e-4, 20) == "0.0001 0.001 0.01 0.1 1 10 ");
+    CHECK(labels(1e-12, 10) == "1e-12 1e-10 1e-08 0.0001 0.01 1 ");
+}
+
 TEST_CASE("the names at the ends of the lines never overlap and keep the order of the lines") {
     const std::string document = svg::line_chart(chart_of({{"aa", {1, 2}, {.2, 0}},
                                                            {"bb", {1, 2}, {.5, 0}},

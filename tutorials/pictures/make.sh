@@ -19,6 +19,8 @@ done <<END
 01_chain_rule descents.svg
 02_tensors slopes.svg
 03_backward_by_hand heart.svg
+04_training by_heart.svg
+05_recurrence gradient.svg
 06_fixed_vector score_by_length.svg
 08_additive_attention red_letter.svg
 10_self_attention looks.svg
