@@ -213,16 +213,16 @@ void additive_score_backward(int S, int A, const real* dscore, const real* t, co
 }
 
 size_t first_not_finite(size_t n, const real* x) {
-    constexpr auto exponent =
-        std::bit_cast<RealBits>(elementary::infinity);    // its bits are all ones: inf, or NaN with a fraction
-    const auto is_bad = [](real value) { return (std::bit_cast<RealBits>(value) & exponent) == exponent; };
-    constexpr size_t block = 512;
+    // The bits of its exponent are all ones: inf, or NaN with a fraction. No other number's are as large.
+    constexpr auto largest = std::bit_cast<RealBits>(elementary::infinity);
+    const auto exponent = [](real value) { return std::bit_cast<RealBits>(value) & largest; };
+    constexpr size_t block = 1024;
     for (size_t start = 0; start < n; start += block) {
         const size_t end = std::min(n, start + block);
-        int bad = 0;
-        for (size_t i = start; i < end; ++i) bad |= is_bad(x[i]);
-        for (size_t i = start; bad && i < end; ++i)
-            if (is_bad(x[i])) return i;
+        RealBits most = 0;
+        for (size_t i = start; i < end; ++i) most = std::max(most, exponent(x[i]));
+        for (size_t i = start; most == largest && i < end; ++i)
+            if (exponent(x[i]) == largest) return i;
     }
     return n;
 }

@@ -23,8 +23,13 @@ void leave(Node& node);
 // Return addresses of the functions that called record(), innermost first, up to a null.
 void** callers_of_record();
 
-// The backward pass of a debug build keeps what it has done until it ends, so that one can look back at it.
+// The backward pass of a debug build keeps what it has done until it ends, so that one can look back at it. An optimised one gives
+// its memory back as it goes: the caches like that.
+#ifdef __OPTIMIZE__
+constexpr bool keeps_what_is_done = false;
+#else
 constexpr bool keeps_what_is_done = LOOKBACK_DEBUGGER >= 2;
+#endif
 
 // Among those that are under way, for as long as it lives.
 class Announcement {

@@ -1,6 +1,6 @@
-// What does a training step of the models of 12_contrast take, without the checked mode and with it? The same batch each time, in turn
-// without and with, and of each the cheapest step. Counted is the processor time of all threads: other programs change it least.
-// debugger.sh runs this in several builds.
+// What does a training step of the models of 12_contrast take, without the checked mode and with it? Each thread has one shard, a
+// quarter of a batch of 32, the same at each step; in turn without and with, and of each the cheapest step. Counted is the processor
+// time of all threads: other programs change it least. debugger.sh runs this in several builds.
 //
 //     debugger TRAIN.tsv [SECONDS]        a line for each model: name, threads, ms without, ms with
 #include <fmt/format.h>
@@ -26,11 +26,11 @@ template <class Model>
 void measure(const char* name, Model model, const std::vector<Example>& examples, int threads, double budget) {
     Workers workers(threads);
     Adam adam(model, {.lr = 1e-6});
-    DataParallel<Model> parallel(model, 4, workers);
-    std::vector<int> rows(32);
+    DataParallel<Model> parallel(model, threads, workers);
+    std::vector<int> rows(8 * threads);
     std::iota(rows.begin(), rows.end(), 0);
     const Batch batch = make_batch(examples, rows);
-    const std::vector<Batch> parts = shards(batch, 4);
+    const std::vector<Batch> parts = shards(batch, threads);
     double cheapest[2] = {1e9, 1e9};
     for (const Stopwatch whole; whole.seconds() < budget; checking = !checking) {
         const std::clock_t begin = std::clock();

@@ -1,10 +1,10 @@
 #!/bin/sh
-# sh tests/bench/debugger.sh [SECONDS] [ROUNDS]: what there is for a debugger, in a release build: what does it add to a training
+# sh tests/bench/debugger.sh [SECONDS] [ROUNDS]: what is there for a debugger, in a release build, and what does it add to a training
 # step of the models of 12_contrast? Three builds in turn (-Ddebugger=none, lines, frames), and of each the cheapest step.
 set -eu
 root=$(CDPATH= cd -- "$(dirname -- "$0")/../.." && pwd -P)
 . "$root/tutorials/setup.sh"
-seconds=${1-1} rounds=${2-5}
+seconds=${1-0.4} rounds=${2-8}
 for level in none lines frames; do
     configure "$root/.build/debugger-$level" -Ddebugger=$level
     build "$root/.build/debugger-$level" tests/bench/debugger
