@@ -18,11 +18,13 @@ done | awk '
     function keep(what, ms) { if (!(what in best) || ms < best[what]) best[what] = ms }
     { model = sprintf("%-13s%-9d", $2, $3); if (!(model in seen)) { seen[model]; order[++models] = model } }
     { keep(model $1, $4); if ($1 == "lines") keep(model "checked", $5) }
-    function row(what) { return sprintf("%8.2f %+5.1f %%", best[model what], 100 * (best[model what] / best[model (what == "checked" ? "lines" : "none")] - 1)) }
+    function row(what, beside) {
+        return sprintf("%8.2f %+5.1f %%", best[model what], 100 * (best[model what] / best[model beside] - 1))
+    }
     END {
         print "ms a step    threads    none           lines          frames         checked (beside lines)"
         for (i = 1; i <= models; i++) {
             model = order[i]
-            print model sprintf("%8.2f", best[model "none"]) row("lines") row("frames") row("checked")
+            print model sprintf("%8.2f", best[model "none"]) row("lines", "none") row("frames", "none") row("checked", "lines")
         }
     }'

@@ -4,7 +4,8 @@
 
 FILE is a session, or a page with sessions in its ``` blocks. A session begins with the command that starts it, `$ sh tutorials/run.sh
 08 --debug`, `$ gdb states` or `$ lldb states`; what follows are commands after their prompt and what they print. A block that begins
-with a prompt goes on with the session before it. NAME=PROGRAM says which program of the build stands for which name. Left out of the comparison: addresses, process numbers, start-up lines, empty lines.
+with a prompt goes on with the session before it. NAME=PROGRAM says which program of the build stands for which name. Left out of the
+comparison: addresses, process numbers, start-up lines, empty lines.
 --update writes down what was said. The exit status is 77 (skipped) where there is no debugger or it may not trace.
 """
 
