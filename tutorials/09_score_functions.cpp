@@ -256,13 +256,6 @@ double entropy_of(const std::vector<AttentionWeights>& maps) {
     return bits / rows;
 }
 
-void examine(Run& run, const std::vector<Example>& examples, const std::vector<Alignment>& gold, Workers& workers) {
-    run.exact_match = evaluate(run.model, examples, workers).exact_match;
-    const std::vector<AttentionWeights> maps = look_back(run.model, examples, workers);
-    run.looks_right = gold.empty() ? 0 : alignment_accuracy(maps, gold);
-    run.entropy = entropy_of(maps);
-}
-
 // ---- 4. The experiment -----------------------------------------------------------------------------------------------------
 
 // The runs that differ in their seed alone stand side by side.
@@ -346,27 +339,27 @@ int score_functions(const Options& options) {
     fmt::print("   {:<14}    {}\n", "score", head);
     for (int kind = 0; kind < 5; ++kind) print_summary(&runs[kind * seeds]);
 
-    Run *const dot = &runs[0], *const scaled = &runs[seeds], *const general = &runs[2 * seeds], *const concat = &runs[3 * seeds],
-               *const additive = &runs[4 * seeds], *const old = &runs[5 * seeds], *const feeding = &runs[6 * seeds];
+    enum { dot, scaled_dot, general, concat, additive, old_state, feeding };
     fmt::print("\n3. Who asks? s' state before, y word before, h' what it was said from, c the look\n");
     fmt::print("   old state      s' looks: c        s', y, c  -> s\n");
     fmt::print("   new state      s', y     -> s     s looks: c\n");
     fmt::print("   input feeding  s', y, h' -> s     s looks: c          in all: c, s -> h -> word\n");
     fmt::print("   {:<14}    {}\n", "with general", head);
-    for (Run* run : {old, general, feeding}) print_summary(run);
+    for (const int of : {old_state, general, feeding}) print_summary(&runs[of * seeds]);
 
     // The short sentence in which the two differ most.
     std::size_t shown = 0;
     double most = -1;
     for (std::size_t i = 0; i < test.size(); ++i) {
         const auto right = [&](int run) { return alignment_accuracy({&looks[run][i], 1}, {&gold[i], 1}); };
-        const double differ = right(2 * seeds) - right(5 * seeds);
+        const double differ = right(general * seeds) - right(old_state * seeds);
         if (test[i].source.size() > 5 || test[i].target.size() > 6 || differ <= most) continue;
         most = differ;
         shown = i;
     }
     std::vector<AttentionMap> maps;
-    for (const int run : {5, 2, 6, 0, 1, 4}) maps.push_back(map_of(runs[run * seeds], test[shown], looks[run * seeds][shown]));
+    for (const int of : {old_state, general, feeding, dot, scaled_dot, additive})
+        maps.push_back(map_of(runs[of * seeds], test[shown], looks[of * seeds][shown]));
     maps[1].title = "new state (general)";
     fmt::print("\n4. Where the old state looks and where the new one, in tenths\n{}",
                terminal::small_multiples({maps[0], maps[1]}, terminal::style_of(stdout)));
@@ -375,7 +368,16 @@ int score_functions(const Options& options) {
 
     Claims claims;
     if (options.usual) {
+        Summary of[7];
+        for (int i = 0; i < 7; ++i) of[i] = summary_of(&runs[i * seeds]);
         claims.check(concat_is_additive <= 1e-5, "concat is additive");
+        claims.check(std::abs(of[concat].mean - of[additive].mean) < of[additive].spread, "trained, they differ by chance");
+        claims.check(of[dot].mean > of[scaled_dot].mean + 0.1, "dot learns faster than scaled dot");
+        claims.check(of[dot].mean > of[additive].mean - of[additive].spread, "a score without weights is no worse");
+        claims.check(of[scaled_dot].entropy > 2 && of[general].entropy < 0.2,
+                     "scaled dot looks everywhere, general at one place");
+        claims.check(of[general].looks_right > of[old_state].looks_right + 0.03, "the new state knows better where to look");
+        claims.check(of[feeding].mean < of[general].mean + of[general].spread, "input feeding does not help here");
     }
     return claims.report();
 }
