@@ -1,15 +1,14 @@
-// 09 score_functions: Which score?  (about 40 s)
+// 09 score_functions: Which score?  (about 20 s)
 //
-// 08 compared the decoder's state with each source word by a small net. A product of the two would do as well, or would it? Five
-// scores learn from the same batches, three times each; then the winner among the cheap ones asks earlier, later, and with what it
-// said before in mind.
+// 08 compared the decoder's state with each source word by a small net. Would a product of the two not do as well? Five scores
+// learn from the same batches, three times each. Then one of them asks earlier, or with what it said before in mind.
 //
-// What you will see   five scores with what each costs and what it can do, and how much of that is chance; that two of them are
-//                     one; which state asks in Bahdanau's decoder and in Luong's; input feeding; three maps of one sentence
+// What you will see   five scores, what each costs and what it can do, and how much of that is chance; that two of them are one;
+//                     which state asks in Bahdanau's decoder and in Luong's, and what comes of it; input feeding
 // Shapes              B batch, S source places, T target steps, E embedding, H state, A inside the score, V vocabulary
 //                     query q (B, T, H), memory m (B, S, H), scores and weights (B, T, S), context c (B, T, H), logits (B, T, V)
 // Predict             A dot product has no weights to learn and compares each number of the state with the same number of the
-//                     memory. Will it be worse than a score with weights? And who needs more time: 128 products, or 64 tanh?
+//                     memory. Will it be worse than a score with weights? How much of a difference may be chance?
 // Break on            lookback::op::AdditiveScores::backward, lookback::op::MaskedSoftmax::forward, Translator::say
 // Papers              Luong et al. 2015, arXiv:1508.04025, sections 3.1 and 3.3; Bahdanau et al. 2015, arXiv:1409.0473, section 3.1
 
@@ -17,7 +16,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <mutex>
 
 #include "lookback/decode/evaluate.h"
@@ -56,10 +54,9 @@ constexpr const char* names[] = {"dot", "scaled dot", "general", "concat", "addi
 constexpr const char* equations[] = {"q . m", "q . m / sqrt(H)", "q . W m", "v . tanh(W [q; m])", "v . tanh(W q + U m)"};
 
 struct Score {
-    Kind kind = Kind::dot;
+    Kind kind;
     Linear W, U, v;    // those that the equation has: W (H, H), (A, 2H) or (A, H); U (A, H); v (1, A)
 
-    Score() = default;
     Score(Kind of_kind, Random& random) : kind(of_kind) {
         if (kind == Kind::general) W = Linear(H, H, random, false);
         if (kind == Kind::concat) W = Linear(2 * H, A, random, false);
@@ -91,11 +88,7 @@ struct Score {
     }
 };
 
-double size_of(const Tensor& x) {    // root of the mean square
-    double squares = 0;
-    for (const real each : x.values()) squares += static_cast<double>(each) * static_cast<double>(each);
-    return std::sqrt(squares / static_cast<double>(x.size()));
-}
+double size_of(const Tensor& x) { return std::sqrt(static_cast<double>(mean(x * x).item())); }
 
 // Of numbers of size 1, untrained. Returns how much concat and additive differ where they have the same weights.
 double compare_scores(std::uint64_t seed) {
@@ -129,11 +122,11 @@ enum class Order {
 struct Translator {
     Embedding source_embedding, target_embedding;    // (V, E)
     Gru encoder;                                     // E -> H/2 each way
-    Score score;
-    GruCell decoder;    // E -> H, or E + H -> H if it is given more than the word
-    Linear combine;     // W_c: 2H -> H
-    Linear out;         // H -> V
-    Order order = Order::new_state;
+    GruCell decoder;                                 // E -> H, or E + H -> H if it is given more than the word
+    Linear combine;                                  // W_c: 2H -> H
+    Linear out;                                      // H -> V
+    Order order;
+    Score score;    // last, so that the others start alike
 
     struct State {
         Tensor s, h;                             // (B, H)
@@ -141,7 +134,6 @@ struct Translator {
         Tensor weights;                          // (B, S): of the last look
     };
 
-    Translator() = default;
     Translator(const Corpus& corpus, Kind kind, Order in_order, Random random)
         : source_embedding(corpus.source.size(), E, random, 0.3),
           target_embedding(corpus.target.size(), E, random, 0.3),
@@ -149,9 +141,8 @@ struct Translator {
           decoder(in_order == Order::new_state ? E : E + H, H, random),
           combine(2 * H, H, random, false),
           out(H, corpus.target.size(), random),
-          order(in_order) {
-        score = Score(kind, random);    // last, so that the others start alike
-    }
+          order(in_order),
+          score(kind, random) {}
 
     State start(const Ids& source, const std::vector<int>& lengths) const {
         const auto [memory, last] = encoder(source, source_embedding, lengths);    // (B, S, H), (B, H)
@@ -208,10 +199,10 @@ struct Translator {
         source_embedding.parameters(within("source_embedding", visit));
         target_embedding.parameters(within("target_embedding", visit));
         encoder.parameters(within("encoder", visit));
-        score.parameters(within("score", visit));
         decoder.parameters(within("decoder", visit));
         combine.parameters(within("combine", visit));
         out.parameters(within("out", visit));
+        score.parameters(within("score", visit));
     }
 };
 
@@ -285,13 +276,6 @@ void print_summary(const Run* runs) {
     fmt::print("{:8.2f}{:8.2f}{:12.2f}{:9.2f}\n", all.mean, all.spread, all.looks_right, all.entropy);
 }
 
-AttentionMap map_of(const Run& run, const Pair& pair, const AttentionWeights& looks) {
-    AttentionMap map{run.name, pair.target, pair.source, {looks.weights.begin(), looks.weights.end()}, {}};
-    map.rows.push_back("</s>");
-    map.columns.push_back("</s>");
-    return map;
-}
-
 int score_functions(const Options& options) {
     const Corpus corpus = read_corpus(options.data);
     std::vector<Pair> pairs = corpus.train, test;
@@ -358,9 +342,10 @@ int score_functions(const Options& options) {
         shown = i;
     }
     std::vector<AttentionMap> maps;
-    for (const int of : {old_state, general, feeding, dot, scaled_dot, additive})
-        maps.push_back(map_of(runs[of * seeds], test[shown], looks[of * seeds][shown]));
-    maps[1].title = "new state (general)";
+    for (const int of : {old_state, general, feeding, dot, scaled_dot, additive}) {
+        maps.push_back(map_of({test_examples[shown].target, looks[of * seeds][shown]}, test[shown].source, corpus.target));
+        maps.back().title = of == general ? "new state (general)" : runs[of * seeds].name;
+    }
     fmt::print("\n4. Where the old state looks and where the new one, in tenths\n{}",
                terminal::small_multiples({maps[0], maps[1]}, terminal::style_of(stdout)));
     if (!options.out.empty())
@@ -395,3 +380,21 @@ int main(int argc, char** argv) {
                         .own = {}},
                        score_functions);
 }
+
+// Exercises (solutions/09_score_functions.md)
+//   1. Run with --steps 1500. Which of the differences stay, and which were only a matter of time?
+//   2. Write concat as the paper has it: put q and m side by side for each pair (t, s), then W, tanh, v. What does it cost?
+//   3. In a debugger: how often does MaskedSoftmax::forward run in a step of the new state's model, and of the old state's?
+//
+// Break it: change one line, say what will happen, run with --steps 300
+//   (1 / std::sqrt(H));                (1.0 / H);: scaled dot is scaled twice
+//   softmax(score(q, state.prepared)   softmax(score(q, state.prepared) * 0: no score says anything
+//   concat({y, state.h}, 1)            concat({y, state.h * 0}, 1): input feeding that feeds nothing
+//
+// Questions
+//   How can a score without weights work?  Both sides are learned: encoder and decoder come to write what is to be found alike.
+//     It asks for a state and a memory of one size; general and additive do not.
+//   Why are concat and additive one score?  W [q; m] is the left half of W times q plus the right half times m.
+//   Why is the new state's model the fastest?  No state waits for a look: all steps are one gru_sequence, all looks one product.
+//   Why does the old state look at the right word less often?  It asks before it has read the word before: it must foretell it.
+//   Is 0.70 against 0.73 a difference?  Here it is one score with two draws of its first weights; seeds differ by more than 0.1.
