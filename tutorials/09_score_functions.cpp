@@ -256,24 +256,21 @@ struct Summary {
 
 Summary summary_of(const Run* runs) {
     Summary all;
-    double least = 1, most = 0;
-    for (const Run* run = runs; run < runs + seeds; ++run) {
-        all.seconds += run->seconds / seeds;
-        all.mean += run->exact_match / seeds;
-        all.looks_right += run->looks_right / seeds;
-        all.entropy += run->entropy / seeds;
-        least = std::min(least, run->exact_match);
-        most = std::max(most, run->exact_match);
+    for (int i = 0; i < seeds; ++i) {
+        all.seconds += runs[i].seconds / seeds;
+        all.mean += runs[i].exact_match / seeds;
+        all.looks_right += runs[i].looks_right / seeds;
+        all.entropy += runs[i].entropy / seeds;
+        for (int j = 0; j < seeds; ++j) all.spread = std::max(all.spread, runs[i].exact_match - runs[j].exact_match);
     }
-    all.spread = most - least;
     return all;
 }
 
-void print_summary(const Run* runs) {
+void print_summary(const std::string& name, const Run* runs) {
     const Summary all = summary_of(runs);
-    fmt::print("   {:<14}{:>8} ", runs->name, seconds_text(all.seconds));
+    fmt::print("   {:<13}{:>7} ", name, seconds_text(all.seconds));
     for (int i = 0; i < seeds; ++i) fmt::print("{:6.2f}", runs[i].exact_match);
-    fmt::print("{:8.2f}{:8.2f}{:12.2f}{:9.2f}\n", all.mean, all.spread, all.looks_right, all.entropy);
+    fmt::print("{:6.2f}{:8.2f}{:12.2f}{:9.2f}\n", all.mean, all.spread, all.looks_right, all.entropy);
 }
 
 int score_functions(const Options& options) {
@@ -286,7 +283,7 @@ int score_functions(const Options& options) {
         test.insert(test.end(), corpus.tests[i].pairs.begin(), corpus.tests[i].pairs.end());
         gold.insert(gold.end(), corpus.tests[i].alignments.begin(), corpus.tests[i].alignments.end());
     }
-    gold.resize(test.size());    // your own corpus may have no alignments: no look is right then
+    gold.resize(test.size());    // your own corpus may have none
 
     const double concat_is_additive = compare_scores(options.seed);
     std::vector<Run> runs;
@@ -318,18 +315,19 @@ int score_functions(const Options& options) {
         run.entropy = entropy_of(looks.back());
     }
 
-    const char* const head = "time     exact match, 3 seeds    mean  spread looks right  entropy";
+    const char* const head = "time  exact match, 3 seeds  mean  spread looks right  entropy";
     fmt::print("\n2. Each learns from the same {} batches of {}; the state that has read y asks\n", options.steps, batch_size);
-    fmt::print("   {:<14}    {}\n", "score", head);
-    for (int kind = 0; kind < 5; ++kind) print_summary(&runs[kind * seeds]);
+    fmt::print("   {:<16}{}\n", "score", head);
+    for (int kind = 0; kind < 5; ++kind) print_summary(names[kind], &runs[kind * seeds]);
 
     enum { dot, scaled_dot, general, concat, additive, old_state, feeding };
-    fmt::print("\n3. Who asks? s' state before, y word before, h' what it was said from, c the look\n");
+    fmt::print("\n3. Who asks? Before: s' state, y word, h' what it was said from. Now: c, s, h\n");
     fmt::print("   old state      s' looks: c        s', y, c  -> s\n");
     fmt::print("   new state      s', y     -> s     s looks: c\n");
-    fmt::print("   input feeding  s', y, h' -> s     s looks: c          in all: c, s -> h -> word\n");
-    fmt::print("   {:<14}    {}\n", "with general", head);
-    for (const int of : {old_state, general, feeding}) print_summary(&runs[of * seeds]);
+    fmt::print("   input feeding  s', y, h' -> s     s looks: c      in all: c, s -> h -> word\n");
+    fmt::print("   {:<16}{}\n", "with general", head);
+    for (const int of : {old_state, general, feeding})
+        print_summary(of == general ? "new state" : runs[of * seeds].name, &runs[of * seeds]);
 
     // The short sentence in which the two differ most.
     std::size_t shown = 0;
@@ -344,7 +342,7 @@ int score_functions(const Options& options) {
     std::vector<AttentionMap> maps;
     for (const int of : {old_state, general, feeding, dot, scaled_dot, additive}) {
         maps.push_back(map_of({test_examples[shown].target, looks[of * seeds][shown]}, test[shown].source, corpus.target));
-        maps.back().title = of == general ? "new state (general)" : runs[of * seeds].name;
+        maps.back().title = of == general ? "new state, general" : runs[of * seeds].name;
     }
     fmt::print("\n4. Where the old state looks and where the new one, in tenths\n{}",
                terminal::small_multiples({maps[0], maps[1]}, terminal::style_of(stdout)));
@@ -386,7 +384,7 @@ int main(int argc, char** argv) {
 //   2. Write concat as the paper has it: put q and m side by side for each pair (t, s), then W, tanh, v. What does it cost?
 //   3. In a debugger: how often does MaskedSoftmax::forward run in a step of the new state's model, and of the old state's?
 //
-// Break it: change one line, say what will happen, run with --steps 300
+// Break it: change one line, say what will happen, run
 //   (1 / std::sqrt(H));                (1.0 / H);: scaled dot is scaled twice
 //   softmax(score(q, state.prepared)   softmax(score(q, state.prepared) * 0: no score says anything
 //   concat({y, state.h}, 1)            concat({y, state.h * 0}, 1): input feeding that feeds nothing
