@@ -326,7 +326,7 @@ int main(int argc, char** argv) {
 //   2. Run with --steps 4000. Which walls move, and what does that say of the size of a vector?
 //   3. In a debugger: break lookback::op::GruSequence::backward in the first call of way_back, and see dh shrink on its way.
 //
-// Break it: change one line, say what will happen, run with --steps 500
+// Break it: change one line, say what will happen, run
 //   0.12 / std::sqrt(run.size)     0.12 / std::sqrt(32): one learning rate for all
 //   vector}, 1), state);           Tensor(vector.shape(), vector.values())}, 1), state);: the vector by value, without its graph
 //   Random same(options.seed);     Random same(options.seed + size);: each size starts from its own weights
