@@ -8,7 +8,7 @@
 //                     from the last word said to the first one read, before training and after it
 // Shapes              B batch, S source places, T target steps, E embedding, H numbers of the vector, V vocabulary
 //                     words x (B, S, E), vector and state s (B, H), logits (B, T, V)
-// Predict             A vector of 32 numbers gets half of the sentences of 7 words right. What will twice the numbers do: double
+// Predict             A vector of 32 numbers gets half of the sentences of 6 words right. What will twice the numbers do: double
 //                     the length, or add some words to it? And what moves the wall more: twice the numbers, or reading backwards?
 // Break on            lookback::op::GruSequence::backward, lookback::op::GruCell::backward, way_back
 // Papers              Cho et al. 2014b, arXiv:1409.1259, section 4 and figure 4; Bahdanau et al. 2015, arXiv:1409.0473, figure 2
@@ -270,7 +270,7 @@ int bottleneck(const Options& options) {
     for (const Run& run : runs)
         if (!run.reversed) walls.push_back(run.wall);
     const Line line = line_through(walls);
-    fmt::print("\n2. Half of the sentences are right at {:.1f} words: the wall, by size\n", fmt::join(walls, ", "));
+    fmt::print("\n2. Half of the sentences are right at {:.1f} words: the wall\n", fmt::join(walls, ", "));
     fmt::print("   each doubling of the vector buys {:.1f} words: a line that misses by {:.1f} at most\n", line.slope,
                line.largest_miss);
     if (line.slope > 0)

@@ -22,7 +22,9 @@ done <<END
 04_training by_heart.svg
 05_recurrence gradient.svg
 06_fixed_vector score_by_length.svg
+07_bottleneck score_by_length.svg
 08_additive_attention red_letter.svg
+09_score_functions looks.svg
 10_self_attention looks.svg
 11_transformer heads.svg
 12_contrast score_by_length.svg
