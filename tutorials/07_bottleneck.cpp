@@ -11,7 +11,8 @@
 // Predict             A vector of 32 numbers gets half of the sentences of 6 words right. What will twice the numbers do: double
 //                     the length, or add some words to it? And what moves the wall more: twice the numbers, or reading backwards?
 // Break on            lookback::op::GruSequence::backward, lookback::op::GruCell::backward, way_back
-// Papers              Cho et al. 2014b, arXiv:1409.1259, section 4 and figure 4; Bahdanau et al. 2015, arXiv:1409.0473, figure 2
+// Papers              Cho et al. 2014b, arXiv:1409.1259, figure 4; Bahdanau et al. 2015, arXiv:1409.0473, figure 2;
+//                     Sutskever et al. 2014, arXiv:1409.3215, section 3.3
 
 #include <fmt/format.h>
 
