@@ -7,7 +7,9 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
+#include <type_traits>
 
 #include "io/json.h"
 #include "lookback/program/error.h"
@@ -55,15 +57,16 @@ class Entries {
         return found->second;
     }
 
+    // 0 or more; one more of it is another number.
     template <class Number>
     Number number(const std::string& key) const {
-        return parse<Number>(key, text(key));
+        return parse(key, text(key), static_cast<Number>(std::is_integral_v<Number> ? 1e9 : 1e15));
     }
 
     std::array<std::uint64_t, 4> state(const std::string& key) const {
         std::array<std::uint64_t, 4> words{};
         const std::vector<std::string> list = split(text(key));
-        for (std::size_t i = 0; i < words.size(); ++i) words[i] = parse<std::uint64_t>(key, i < list.size() ? list[i] : "");
+        for (std::size_t i = 0; i < words.size(); ++i) words[i] = parse(key, i < list.size() ? list[i] : "", ~std::uint64_t{0});
         if (words == std::array<std::uint64_t, 4>{}) fail(fmt::format("\"{}\" is all 0, which no generator is", key));
         return words;
     }
@@ -72,12 +75,11 @@ class Entries {
 
   private:
     template <class Number>
-    Number parse(const std::string& key, const std::string& text) const {
+    Number parse(const std::string& key, const std::string& text, Number most) const {
         Number number{};
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-        if (error != std::errc() || end != text.data() + text.size() || !(number >= 0) ||
-            !std::isfinite(static_cast<double>(number)))
-            fail(fmt::format("\"{}\" is {}: a number was expected, 0 or more", key, json::shown(text)));
+        if (error != std::errc() || end != text.data() + text.size() || !(number >= 0 && number <= most))
+            fail(fmt::format("\"{}\" is {}: a number from 0 to {} was expected", key, json::shown(text), most));
         return number;
     }
 
@@ -124,9 +126,17 @@ bool load_checkpoint(const Training& training, const std::filesystem::path& path
         entries.fail("it has no list of losses: it is no checkpoint, or a damaged one");
     std::vector<double> losses = std::move(found->values);
     file.tensors.erase(found);
+    const auto check = [&](const std::string& name, const std::vector<double>& values, double least) {
+        const auto wrong = std::ranges::find_if(values, [least](double value) { return !std::isfinite(value) || value < least; });
+        if (wrong != values.end())
+            entries.fail(fmt::format("tensor {} holds {} at element {}", json::shown(name), *wrong, wrong - values.begin()));
+    };
+    check("losses", losses, std::numeric_limits<double>::lowest());
 
     const NamedTensors tensors = tensors_of(training);
     const std::vector<const StoredTensor*> sources = matching(tensors, file, path);
+    for (const StoredTensor* source : sources)
+        if (source->name.starts_with("adam.second_moment.")) check(source->name, source->values, 0);    // they are squares
     for (const auto& [key, now] : settings_of(training))
         if (const std::string& then = entries.text(key); then != now)
             entries.fail(

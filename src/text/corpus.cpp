@@ -16,6 +16,7 @@ namespace lookback {
 namespace {
 
 constexpr std::size_t longest_token = 1000;    // bytes; what is longer is no word but a sign of the wrong file
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 constexpr std::string_view corpus_files = "a corpus is a folder with train.tsv, valid.tsv and test*.tsv";
 
 // A file's text and where in it we are, which is how every message begins.
@@ -33,7 +34,7 @@ class Lines {
         }
         text = read_file(file);
         rest = text;
-        if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);
+        if (rest.starts_with(byte_order_mark)) rest.remove_prefix(byte_order_mark.size());
     }
 
     // The next line, without its end.
@@ -86,6 +87,8 @@ void check_characters(const Lines& lines, std::string_view line) {
             lines.fail(fmt::format("byte {} of the line, 0x{:02X}, is a control character: save the file as plain UTF-8 text",
                                    i + 1, byte));
         }
+        if (line.substr(i).starts_with(byte_order_mark))    // of a file that another was put before
+            lines.fail(fmt::format("byte {} of the line begins a byte order mark, which cannot be seen: delete it", i + 1));
         i += size;
     }
 }
@@ -111,7 +114,8 @@ std::pair<int, int> read_link(const Lines& lines, const std::string& token) {
         const auto target = std::from_chars(source.ptr + 1, end, link.second);
         if (target.ec == std::errc() && target.ptr == end && link.first >= 0 && link.second >= 0) return link;
     }
-    lines.fail(fmt::format("\"{}\" is no link: write source-target, positions from 0, as in 0-0 1-2 2-1", token));
+    lines.fail(fmt::format("{} is no link: write source-target, positions from 0, as in 0-0 1-2 2-1",
+                           token.size() <= 40 ? '"' + token + '"' : fmt::format("a token of {} bytes", token.size())));
 }
 
 // Numbers count as numbers: "test-2" < "test-10".
@@ -193,7 +197,10 @@ std::vector<Alignment> read_alignments(const std::filesystem::path& file, std::s
     return alignments;
 }
 
-Vocabulary read_vocabulary(const std::filesystem::path& file) {
+namespace {
+
+// Those after the reserved four. A function of its own, so that the file's text is gone before the vocabulary is built.
+std::vector<std::string> read_tokens(const std::filesystem::path& file) {
     Lines lines(file, "a vocabulary has one token a line");
     const Vocabulary reserved;
     std::vector<std::string> tokens;
@@ -209,8 +216,12 @@ Vocabulary read_vocabulary(const std::filesystem::path& file) {
             lines.fail(fmt::format("a vocabulary has {} here: is this one?", reserved.token(id)));
     }
     if (id < reserved.size()) lines.fail_as_a_whole("the file ends before the four reserved tokens do: is it a vocabulary?");
-    return Vocabulary::listed(tokens);
+    return tokens;
 }
+
+}    // namespace
+
+Vocabulary read_vocabulary(const std::filesystem::path& file) { return Vocabulary::listed(read_tokens(file)); }
 
 void write_vocabulary(const Vocabulary& vocabulary, const std::filesystem::path& file) {
     std::string text;

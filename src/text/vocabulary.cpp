@@ -43,13 +43,13 @@ Vocabulary Vocabulary::of(const std::vector<const Sentence*>& sentences, int min
     return vocabulary;
 }
 
-Vocabulary Vocabulary::listed(const std::vector<std::string>& list) {
+Vocabulary Vocabulary::listed(std::vector<std::string> list) {
     Vocabulary vocabulary;
-    for (const std::string& token : list) {
-        if (!vocabulary.ids.emplace(token, vocabulary.size()).second)
-            throw std::invalid_argument(fmt::format("vocabulary: \"{}\" comes twice", token));
-        vocabulary.tokens.push_back(token);
-    }
+    list.insert(list.begin(), vocabulary.tokens.begin(), vocabulary.tokens.end());
+    for (int id = vocabulary.size(); id < static_cast<int>(list.size()); ++id)
+        if (!vocabulary.ids.emplace(list[id], id).second)
+            throw std::invalid_argument(fmt::format("vocabulary: \"{}\" comes twice", list[id]));
+    vocabulary.tokens = std::move(list);
     return vocabulary;
 }
 
@@ -87,7 +87,8 @@ std::vector<std::string> Vocabulary::decode(std::span<const int> sentence) const
 std::vector<std::string> split(std::string_view sentence) {
     const auto is_blank = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
     std::vector<std::string> tokens;
-    tokens.reserve(1 + static_cast<std::size_t>(std::count(sentence.begin(), sentence.end(), ' ')));
+    const auto blanks = static_cast<std::size_t>(std::count(sentence.begin(), sentence.end(), ' '));
+    tokens.reserve(1 + std::min(blanks, sentence.size() / 2));    // a line may be all blanks
     for (auto at = sentence.begin();;) {
         const auto begin = std::find_if_not(at, sentence.end(), is_blank);
         if (begin == sentence.end()) return tokens;

@@ -100,6 +100,14 @@ TEST_CASE("a pair that is wrong is named by file and line, with what to do") {
           "DIR/x.tsv:2: byte 6 of the line, 0xE9, is not UTF-8: save the file as UTF-8");
 }
 
+TEST_CASE("a byte order mark begins a file and is refused elsewhere, where it would be an unseen part of a word") {
+    const Folder folder;
+    CHECK(folder.pairs_message("\xEF\xBB\xBFGo\tVa\n") == "no BadInput");
+    const std::string message = "byte 1 of the line begins a byte order mark, which cannot be seen: delete it";
+    CHECK(folder.pairs_message("\xEF\xBB\xBF\xEF\xBB\xBFGo\tVa\n") == "DIR/x.tsv:1: " + message);
+    CHECK(folder.pairs_message("Go\tVa\n\xEF\xBB\xBFHi\tSalut\n") == "DIR/x.tsv:2: " + message);
+}
+
 TEST_CASE("a file that cannot be read, or is empty, is named") {
     const Folder folder;
     CHECK(folder.pairs_message("") == "DIR/x.tsv: the file is empty: write one pair a line, source<TAB>target");
@@ -146,6 +154,8 @@ TEST_CASE("a malformed link and a wrong number of lines are named") {
         CHECK(folder.alignments_message("0-0\n0-0 "s + link + "\n", 2) ==
               "DIR/x.align:2: \""s + link + "\" is no link: write source-target, positions from 0, as in 0-0 1-2 2-1");
     }
+    CHECK(folder.alignments_message(std::string(41, '1') + "\n", 1) ==
+          "DIR/x.align:1: a token of 41 bytes is no link: write source-target, positions from 0, as in 0-0 1-2 2-1");
     CHECK(folder.alignments_message("0-0\n", 2) ==
           "DIR/x.align: 1 lines for 2 pairs: write one line of links a pair, an empty one if it has none");
     CHECK(folder.alignments_message("0-0\n0-0\n\n", 2) ==

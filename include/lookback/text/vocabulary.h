@@ -30,7 +30,7 @@ class Vocabulary {
     static Vocabulary of(const std::vector<const Sentence*>& sentences, int min_count = 1);    // the same, without copies
 
     // These tokens with the numbers 4, 5, ...; std::invalid_argument if one comes twice.
-    static Vocabulary listed(const std::vector<std::string>& tokens);
+    static Vocabulary listed(std::vector<std::string> tokens);
 
     int size() const;
     int id(std::string_view token) const;      // `unknown` if the token is not there
