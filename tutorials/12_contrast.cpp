@@ -180,11 +180,11 @@ AttentionMap showcase_map(const Report& report, const Data& data) {
 }
 
 void print_scores(const std::vector<Report>& reports, const Corpus& corpus) {
-    fmt::print("{:40}exact match by number of clauses\n{:<13}{:>10}{:>8}{:>9}", "", "model", "parameters", "time", "tokens");
+    fmt::print("{:40}exact match by number of clauses\n{:<13}{:>10}{:>7}{:>10}", "", "model", "parameters", "time", "tokens");
     for (const Corpus::Test& test : corpus.tests) fmt::print("{:>5}", short_name(test.name));
     fmt::print("\n");
     for (const Report& report : reports) {
-        fmt::print("{:<13}{:>10}{:>8}{:>9}", report.name, count_text(static_cast<long>(report.parameters)),
+        fmt::print("{:<13}{:>10}{:>7}{:>10}", report.name, count_text(static_cast<long>(report.parameters)),
                    seconds_text(report.seconds), rate_text(report.tokens / report.seconds));
         for (const double share : report.exact_match) fmt::print("{:5.2f}", share);
         fmt::print("\n");

@@ -29,20 +29,21 @@ namespace {
 struct Row {
     std::string name;
     Tensor y;
-    double flops = 0;    // of a product, forward; backward has twice as many
+    double flops = 0;           // of a product, forward; backward has twice as many
+    bool takes_part = false;    // it reads as much of its input as it writes
 };
 
 // Elements that an op must touch once: it reads its inputs and writes its output; back, it reads dy and adds to each dx.
-double forward_bytes(const Node& node) {
-    std::size_t elements = node.size;
-    for (const Tensor& input : node.inputs) elements += input.size();
+double forward_bytes(const Row& row) {
+    std::size_t elements = row.y.size();
+    for (const Tensor& input : row.y.node->inputs) elements += row.takes_part ? row.y.size() : input.size();
     return static_cast<double>(elements * sizeof(real));
 }
 
-double backward_bytes(const Node& node) {
-    std::size_t elements = node.size;
-    for (const Tensor& input : node.inputs)
-        if (input.node->requires_grad) elements += 2 * input.size();
+double backward_bytes(const Row& row) {
+    std::size_t elements = row.y.size();
+    for (const Tensor& input : row.y.node->inputs)
+        if (input.node->requires_grad) elements += 2 * (row.takes_part ? row.y.size() : input.size());
     return static_cast<double>(elements * sizeof(real));
 }
 
@@ -83,19 +84,19 @@ std::vector<Row> all_rows() {
         {"reshape", reshape(x, {B * T, H})},
         {"transpose", transpose(x)},
         {"transpose, heads", transpose(reshape(narrow, {B, T, heads, C / heads}), 1, 2)},
-        {"slice", slice(x, 2, 0, H / 2)},
-        {"select", select(x, 1, T / 2)},
+        {"slice", slice(x, 2, 0, H / 2), 0, true},
+        {"select", select(x, 1, T / 2), 0, true},
         {"concat", concat({x, other}, 2)},
         {"stack", stack({state, state, state, state}, 1)},
         {"select_rows", select_rows(std::vector<bool>(B, true), x, other)},
-        {"index_select", index_select(x, {3, 1, 4, 1, 5})},
+        {"index_select", index_select(x, {3, 1, 4, 1, 5}), 0, true},
         {"sum", sum(x)},
         {"mean, dim 1", mean(x, 1)},
         {"softmax", softmax(scores)},
         {"masked_softmax", masked_softmax(scores, mask)},
         {"log_softmax", log_softmax(leaf({B, T, V}))},
         {"layer_norm", layer_norm(narrow, w, b)},
-        {"embedding", embedding(ids, leaf({V, E}))},
+        {"embedding", embedding(ids, leaf({V, E})), 0, true},
         {"dropout", dropout(x, 0.1, {&random})},
         {"cross_entropy", cross_entropy(leaf({B, T, V}), ids)},
         {"additive_scores", additive_scores(query, leaf({B, S, A}), vector)},
@@ -146,7 +147,7 @@ int main(int argc, char** argv) {
         const double forward = seconds_of([&] { node.forward(); }, budget),
                      backward = seconds_of([&] { node.backward(); }, budget);
         const bool product = row.flops > 0;
-        const double work = product ? row.flops : forward_bytes(node), work_back = product ? 2 * row.flops : backward_bytes(node);
+        const double work = product ? row.flops : forward_bytes(row), work_back = product ? 2 * row.flops : backward_bytes(row);
         const double peak = product ? flops : bytes;
         fmt::print("{:<19} {:<16} {:8.2f} {:6.1f} {:5.0f}% {:8.2f} {:6.1f} {:5.0f}%\n", row.name, to_string(node.shape),
                    forward * 1e6, work / forward * 1e-9, 100 * work / forward / peak, backward * 1e6, work_back / backward * 1e-9,

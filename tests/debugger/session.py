@@ -35,7 +35,7 @@ def environment(extra):
 
 def normalised(text):
     text = re.sub(r'0x[0-9a-f]{4,}', '0x...', text.replace(ROOT + '/', ''))
-    text = re.sub(r'(\.\./)+', '', text)
+    text = re.sub(r'[\w./-]*\.\./', '', text)
     text = re.sub(r'Thread \d+ "[^"]*" hit ', '', text)
     text = re.sub(r'(\*\(float\*\)) \d+', r'\1 ...', text)
     lines = [line.rstrip() for line in text.splitlines()]
