@@ -10,6 +10,7 @@
 #include <limits>
 #include <thread>
 
+#include "error_of.h"
 #include "lookback/models/translator.h"
 #include "lookback/optim/data_parallel.h"
 #include "lookback/program/error.h"
@@ -108,16 +109,6 @@ struct Run {
         tokens += batch.target_tokens;
     }
 };
-
-template <typename Action>
-std::string error_of(Action action) {
-    try {
-        action();
-    } catch (const BadInput& error) {
-        return error.what();
-    }
-    return "(no error)";
-}
 
 }    // namespace
 

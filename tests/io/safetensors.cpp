@@ -8,6 +8,7 @@
 #include <fstream>
 #include <limits>
 
+#include "error_of.h"
 #include "lookback/models/translator.h"
 #include "lookback/program/error.h"
 #include "lookback/program/file.h"
@@ -17,10 +18,10 @@ using namespace lookback;
 namespace {
 
 // A folder of the test's own, removed at the end.
-struct Folder {
+struct SafetensorsFolder {
     std::filesystem::path path = std::filesystem::temp_directory_path() / fmt::format("lookback-safetensors-test-{}", getpid());
-    Folder() { std::filesystem::create_directory(path); }
-    ~Folder() { std::filesystem::remove_all(path); }
+    SafetensorsFolder() { std::filesystem::create_directory(path); }
+    ~SafetensorsFolder() { std::filesystem::remove_all(path); }
 };
 
 std::string bytes_of(std::uint64_t number) { return std::string(reinterpret_cast<const char*>(&number), sizeof number); }
@@ -30,19 +31,9 @@ std::string file_of(const std::string& header, std::size_t data) {
     return bytes_of(header.size()) + header + std::string(data, '\0');
 }
 
-template <typename Action>
-std::string error_of(Action action) {
-    try {
-        action();
-    } catch (const BadInput& error) {
-        return error.what();
-    }
-    return "(no error)";
-}
-
 // What is said of a file with these bytes, without its name.
 std::string refusal(const std::string& bytes) {
-    const Folder folder;
+    const SafetensorsFolder folder;
     const std::filesystem::path path = folder.path / "x.safetensors";
     write_file(path, bytes);
     const std::string message = error_of([&] { read_safetensors(path); });
@@ -68,7 +59,7 @@ Linear numbered(int in, int out) {
 }    // namespace
 
 TEST_CASE("what is written is read again: names, types, shapes, numbers, metadata") {
-    const Folder folder;
+    const SafetensorsFolder folder;
     const std::filesystem::path path = folder.path / "x.safetensors";
     constexpr double inf = std::numeric_limits<double>::infinity();
     const std::vector<StoredTensor> tensors = {
@@ -97,7 +88,7 @@ TEST_CASE("what is written is read again: names, types, shapes, numbers, metadat
 }
 
 TEST_CASE("the bytes of a file are those that other readers expect") {
-    const Folder folder;
+    const SafetensorsFolder folder;
     write_safetensors(folder.path / "x", {{"w", "F32", {1, 2}, {1, -2}, {}}}, {{"k", "v"}});
     const std::string header = R"({"__metadata__": {"k": "v"}, "w": {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]}})";
     const std::size_t padding = (8 - header.size() % 8) % 8;
@@ -106,7 +97,7 @@ TEST_CASE("the bytes of a file are those that other readers expect") {
 }
 
 TEST_CASE("headers are read in every spelling that JSON allows") {
-    const Folder folder;
+    const SafetensorsFolder folder;
     write_file(folder.path / "x", file_of("{ \"\\u0061\\u00e9\\ud83d\\ude00\\/\\b\\f\\n\\r\\t\\\"\\\\\" "
                                           ":\t{\"data_offsets\":[4,8],\r\n\"shape\":[ 1 ],\"dtype\":\"F32\"}"
                                           ",\"b\":{\"shape\":[],\"data_offsets\":[0,4],\"dtype\":\"F32\"}}   \n",
@@ -125,7 +116,7 @@ TEST_CASE("a file that is no safetensors file, or a part of one, is refused") {
     CHECK(refusal(bytes_of(0)) == "byte 8: the header ends where '{' was expected");
     CHECK(refusal(bytes_of(2) + "[]") == "byte 8: '{' was expected, not the byte 0x5B");
     CHECK(refusal(file_of("{}x", 0)) == "byte 10: the header goes on after its closing brace");
-    const Folder folder;
+    const SafetensorsFolder folder;
     CHECK(error_of([&] { read_safetensors(folder.path); }) == folder.path.string() + ": a folder or a device, not a file");
     CHECK(error_of([&] { read_safetensors(folder.path / "none"); }) ==
           fmt::format("cannot read {}/none: No such file or directory", folder.path.string()));
@@ -133,7 +124,7 @@ TEST_CASE("a file that is no safetensors file, or a part of one, is refused") {
 }
 
 TEST_CASE("every beginning of a good file is refused") {
-    const Folder folder;
+    const SafetensorsFolder folder;
     write_safetensors(folder.path / "x", {{"w", "F32", {2}, {1, 2}, {}}, {"n", "I64", {1}, {}, {3}}}, {{"k", "v"}});
     const std::string bytes = read_file(folder.path / "x");
     for (std::size_t size = 0; size < bytes.size(); ++size) {
@@ -144,7 +135,7 @@ TEST_CASE("every beginning of a good file is refused") {
 }
 
 TEST_CASE("a byte that is changed is refused or read, and nothing worse") {
-    const Folder folder;
+    const SafetensorsFolder folder;
     const std::filesystem::path path = folder.path / "x";
     write_safetensors(path, {{"w", "F32", {2}, {1, 2}, {}}, {"n", "I64", {1}, {}, {3}}}, {{"k", "v"}});
     const std::string bytes = read_file(path);
@@ -257,7 +248,7 @@ TEST_CASE("shapes that overflow are refused by name") {
 }
 
 TEST_CASE("1 GiB claimed by a file of 100 bytes is refused before any of it is asked for") {
-    const Folder folder;
+    const SafetensorsFolder folder;
     const std::filesystem::path path = folder.path / "x";
     const std::string tensor = R"({"a":{"dtype":"F32","shape":[268435456],"data_offsets":[0,1073741824]}})";
     const std::string claims[] = {file_of(tensor, 21), bytes_of(1 << 30) + std::string(92, ' ')};
@@ -280,7 +271,7 @@ TEST_CASE("names reach a message short and without control characters") {
 }
 
 TEST_CASE("what could not be read again is not written") {
-    const Folder folder;
+    const SafetensorsFolder folder;
     const std::filesystem::path path = folder.path / "x";
     const StoredTensor good{"a", "F32", {1}, {1}, {}};
     CHECK_THROWS_WITH_AS(write_safetensors(path, {{"a", "F16", {1}, {1}, {}}}),
@@ -297,7 +288,7 @@ TEST_CASE("what could not be read again is not written") {
 }
 
 TEST_CASE("a model that is saved and loaded is the same to the bit, under the names of a state_dict") {
-    const Folder folder;
+    const SafetensorsFolder folder;
     Random random(1), other(2);
     FixedVector model(7, 9, random, 4, 6), again(7, 9, other, 4, 6);
     save(model, folder.path / "model");
@@ -314,7 +305,7 @@ TEST_CASE("a model that is saved and loaded is the same to the bit, under the na
 }
 
 TEST_CASE("numbers of an F64 file are rounded to the model's") {
-    const Folder folder;
+    const SafetensorsFolder folder;
     Linear model = numbered(2, 1);
     write_safetensors(folder.path / "x", {{"bias", "F64", {1}, {0.1}, {}}, {"weight", "F64", {1, 2}, {1, -1e-300}, {}}});
     load(model, folder.path / "x");
@@ -323,7 +314,7 @@ TEST_CASE("numbers of an F64 file are rounded to the model's") {
 }
 
 TEST_CASE("a file that does not fit the model is refused by the name of the tensor, and the model stays as it was") {
-    const Folder folder;
+    const SafetensorsFolder folder;
     const std::filesystem::path path = folder.path / "x";
     Linear model = numbered(2, 1);
     const std::vector<real> weight = model.weight.values(), bias = model.bias.values();
@@ -347,7 +338,7 @@ TEST_CASE("a file that does not fit the model is refused by the name of the tens
 }
 
 TEST_CASE("tied weights are saved under each of their names, and must agree when loaded") {
-    const Folder folder;
+    const SafetensorsFolder folder;
     const std::filesystem::path path = folder.path / "x";
     TwoLayers model{numbered(2, 2), numbered(2, 2)};
     model.second.weight = model.first.weight;

@@ -16,10 +16,10 @@ using namespace lookback;
 namespace {
 
 // A folder of the test's own with two vocabularies, removed at the end.
-struct Folder {
+struct SavedVocabularies {
     std::filesystem::path path = std::filesystem::temp_directory_path() / fmt::format("lookback-translator-test-{}", getpid());
-    Folder() { save_vocabularies(Vocabulary::listed({"a", "b", "c"}), Vocabulary::listed({"x", "y"}), path); }
-    ~Folder() { std::filesystem::remove_all(path); }
+    SavedVocabularies() { save_vocabularies(Vocabulary::listed({"a", "b", "c"}), Vocabulary::listed({"x", "y"}), path); }
+    ~SavedVocabularies() { std::filesystem::remove_all(path); }
 };
 
 template <class Model>
@@ -41,7 +41,7 @@ Model make() {
 
 // What is said of the file x.safetensors in the folder.
 template <class Model>
-std::string refusal(const Folder& folder) {
+std::string refusal(const SavedVocabularies& folder) {
     try {
         load_translator<Model>(folder.path, "x");
     } catch (const BadInput& error) {
@@ -54,7 +54,7 @@ std::string refusal(const Folder& folder) {
 // What is said of a saved model in which `damage` was done.
 template <class Model, class Damage>
 std::string refusal_of(Damage damage) {
-    const Folder folder;
+    const SavedVocabularies folder;
     Model model = make<Model>();
     save_translator(model, folder.path, "x");
     Safetensors file = read_safetensors(folder.path / "x.safetensors");
@@ -71,7 +71,7 @@ StoredTensor& tensor(Safetensors& file, const std::string& name) {
 
 TEST_CASE_TEMPLATE("a translator that is saved and loaded, with no size given, says the same to the bit", Model, FixedVector,
                    AttentionTranslator, TransformerTranslator) {
-    const Folder folder;
+    const SavedVocabularies folder;
     Model model = make<Model>();
     save_translator(model, folder.path, "x");
     Model again = load_translator<Model>(folder.path, "x");
@@ -90,7 +90,7 @@ TEST_CASE_TEMPLATE("a translator that is saved and loaded, with no size given, s
 }
 
 TEST_CASE("a folder of translators has its vocabularies, and is made with its parents") {
-    const Folder folder;
+    const SavedVocabularies folder;
     CHECK(read_vocabulary(folder.path / "source.txt").id("c") == 6);
     CHECK(read_vocabulary(folder.path / "target.txt").size() == 6);
     save_vocabularies(Vocabulary(), Vocabulary(), folder.path / "a" / "b");
@@ -98,7 +98,7 @@ TEST_CASE("a folder of translators has its vocabularies, and is made with its pa
 }
 
 TEST_CASE("a file of another kind, or of other vocabularies, is refused by what differs") {
-    const Folder folder;
+    const SavedVocabularies folder;
     FixedVector fixed = make<FixedVector>();
     CHECK(refusal<FixedVector>(folder).ends_with("No such file or directory"));
     save(fixed, folder.path / "x.safetensors");

@@ -7,7 +7,7 @@ using namespace lookback::expect;
 
 namespace {
 
-const Tensor no_padding;
+const Tensor unpadded;
 
 TransformerOptions options(bool norm_first) {
     return {.size = 6, .heads = 3, .feed_forward = 10, .encoder_layers = 2, .decoder_layers = 2, .norm_first = norm_first};
@@ -44,8 +44,8 @@ TEST_CASE("a decoder's output does not depend on later tokens, which get exactly
         const Tensor memory = random_tensor({1, 3, 6});
         Tensor target = random_tensor({1, 4, 6}, 3).requires_grad(), changed(target.shape(), target.values());
         for (int i = 2 * 6; i < 4 * 6; ++i) changed.data()[i] += 1;
-        const Tensor first_two = slice(transformer.decode(target, memory, no_padding), 1, 0, 2);
-        CHECK(first_two.values() == slice(transformer.decode(changed, memory, no_padding), 1, 0, 2).values());
+        const Tensor first_two = slice(transformer.decode(target, memory, unpadded), 1, 0, 2);
+        CHECK(first_two.values() == slice(transformer.decode(changed, memory, unpadded), 1, 0, 2).values());
         backward_through_projection(first_two, {target});
         const Values dx = gradient(target);
         CHECK(Values(dx.begin() + 12, dx.end()) == Values(12, 0));
@@ -82,7 +82,7 @@ TEST_CASE("a sentence's output does not depend on the others in its batch, nor o
     const Tensor source = random_tensor({2, 5, 6}), target = random_tensor({2, 3, 6}, 3),
                  padding({2, 5}, {1, 1, 0, 0, 0, 1, 1, 1, 1, 1});
     const Tensor batch = transformer(source, target, padding);
-    const Tensor alone = transformer(slice(row_of(source, 0), 1, 0, 2), row_of(target, 0), no_padding);
+    const Tensor alone = transformer(slice(row_of(source, 0), 1, 0, 2), row_of(target, 0), unpadded);
     CHECK(row_of(batch, 0).values() == alone.values());
 }
 

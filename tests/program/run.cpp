@@ -15,7 +15,7 @@ using namespace lookback;
 
 namespace {
 
-const ProgramInfo info{.name = "example", .question = "Does it run?", .out = {}, .data = "/", .own = {}};
+const ProgramInfo example{.name = "example", .question = "Does it run?", .out = {}, .data = "/", .own = {}};
 
 Outcome run(std::vector<std::string> arguments, int (*program)(const Options&), const char* output = nullptr) {
     return run_in_child([&] {
@@ -23,7 +23,7 @@ Outcome run(std::vector<std::string> arguments, int (*program)(const Options&), 
         arguments.insert(arguments.begin(), "example");
         std::vector<char*> argv;
         for (std::string& argument : arguments) argv.push_back(argument.data());
-        return run_program(static_cast<int>(argv.size()), argv.data(), info, program);
+        return run_program(static_cast<int>(argv.size()), argv.data(), example, program);
     });
 }
 
@@ -45,7 +45,7 @@ TEST_CASE("a program's result is the exit status and its output goes to stdout")
 TEST_CASE("--help prints the question and the options, and runs nothing") {
     const Outcome outcome = run({"--nonsense", "--help"}, hello);
     CHECK(outcome.status == 0);
-    CHECK(outcome.out == help_text(info));
+    CHECK(outcome.out == help_text(example));
     CHECK(outcome.error == "");
 }
 
