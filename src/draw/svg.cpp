@@ -150,8 +150,8 @@ std::string cells(const AttentionMap& map, double left, double top, double size)
     std::map<int, std::string> fields;    // by hundredths of weight: one path for all that are alike keeps the file small
     std::string numbers;
     for (std::size_t i = 0; i < map.weights.size(); ++i) {
-        const double x = left + size * static_cast<double>(i % map.columns.size());
-        const double y = top + size * static_cast<double>(i / map.columns.size());
+        const std::size_t row = i / map.columns.size(), column = i % map.columns.size();
+        const double x = left + size * static_cast<double>(column), y = top + size * static_cast<double>(row);
         const double weight = map.weights[i] > 0 ? std::min(map.weights[i], 1.0) : 0;    // of a NaN: 0
         const int hundredths = static_cast<int>(std::lround(weight * 100));
         if (hundredths == 0) continue;
@@ -299,8 +299,8 @@ std::string small_multiples(const std::string& title, const std::vector<Attentio
                                                     i, map.rows.size(), map.columns.size(), first.rows.size(),
                                                     first.columns.size()));
         }
-        const double x = left + step_x * static_cast<double>(i % static_cast<std::size_t>(across));
-        const double y = top + step_y * static_cast<double>(i / static_cast<std::size_t>(across));
+        const int row = static_cast<int>(i) / across, column = static_cast<int>(i) % across;
+        const double x = left + step_x * column, y = top + step_y * row;
         body += text_at(x, y - 6, 12, map.title, "class=\"quiet\"");
         if (i % static_cast<std::size_t>(across) == 0) body += row_labels(first, left - 6, y, cell, size);
         body += cells(map, x, y, cell);

@@ -166,7 +166,7 @@ std::string quoted(std::string_view text) {
 }
 
 std::string shown(std::string_view text) {
-    std::size_t size = std::min<std::size_t>(text.size(), 200);
+    std::size_t size = std::min<std::size_t>(text.size(), 100);
     while (size < text.size() && size > 0 && (text[size] & 0xC0) == 0x80) --size;
     return quoted(text.substr(0, size)) + (size < text.size() ? "..." : "");
 }

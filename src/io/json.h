@@ -37,7 +37,7 @@ class Reader {
 // The text as a JSON string. Control characters are escaped, so that in a message they cannot reach the terminal.
 std::string quoted(std::string_view text);
 
-// Text of a file as a message shows it: quoted, its first 200 bytes, cut between two characters.
+// Text of a file as a message shows it: quoted, its first 100 bytes, cut between two characters.
 std::string shown(std::string_view text);
 
 // UTF-8 without NUL: what a Reader will read again.

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
 
 #include "lookback/tensor/node.h"
@@ -21,13 +22,22 @@ thread_local bool recording = true;
 thread_local int next_id = 1;
 thread_local std::uint64_t next_serial = 1;
 
+// Ops count elements with int.
+std::size_t size_of(const Shape& shape, const Where& where) {
+    double count = 1;    // exact where it matters, and nothing overflows
+    for (const int size : shape) count *= size;
+    if (count > std::numeric_limits<int>::max())
+        reject(fmt::format("tensor: {} has {:.3g} elements, and at most 2^31 - 1 are counted", to_string(shape), count), where);
+    return element_count(shape);
+}
+
 Tensor make_leaf(Shape shape, const Where& where) {
     for (const int size : shape)
         if (size < 0) reject(fmt::format("tensor: a size is negative: {}", to_string(shape)), where);
     Tensor leaf;
     leaf.node = new Leaf;
     leaf.node->references = 1;
-    leaf.node->size = element_count(shape);
+    leaf.node->size = size_of(shape, where);
     leaf.node->shape = std::move(shape);
     leaf.node->where = where;
     leaf.node->data = acquire_buffer(leaf.node->size);
@@ -152,7 +162,7 @@ Tensor record(Node* node, const char* op, Shape shape, std::vector<Tensor> input
     node->where = where;
     node->scope = Scope::current();
     node->callers = callers_of_record();
-    node->size = element_count(shape);
+    node->size = size_of(shape, where);
     node->shape = std::move(shape);
     node->data = acquire_buffer(node->size);
     node->inputs = std::move(inputs);

@@ -188,6 +188,7 @@ TEST_CASE("gradients of the ops that move elements") {
         {"sum", {{2, 3}}, [](Leaves x) { return sum(x[0]); }},
         {"sum of a scalar", {{}}, [](Leaves x) { return sum(x[0]); }},
         {"sum over rows", {{3, 4}}, [](Leaves x) { return sum(x[0], 0); }},
+        {"sum over rows of two", {{3, 2}}, [](Leaves x) { return sum(x[0], 0); }},
         {"sum over columns", {{3, 20}}, [](Leaves x) { return sum(x[0], 1); }},
         {"sum over the middle", {{2, 3, 4}}, [](Leaves x) { return sum(x[0], 1); }},
         {"sum over one", {{2, 1, 3}}, [](Leaves x) { return sum(x[0], 1); }},

@@ -33,7 +33,7 @@ TEST_CASE("sizes count from either end") {
     CHECK_THROWS_WITH_AS(x.size(-4), "size: no dimension -4 in the shape (2, 3, 4)", std::invalid_argument);
 }
 
-TEST_CASE("values that do not fill the shape, a negative size, and the item of many are refused") {
+TEST_CASE("values that do not fill the shape, a negative size, more elements than int counts, and the item of many are refused") {
     const auto message = [](const auto& call) {
         try {
             call();
@@ -45,6 +45,10 @@ TEST_CASE("values that do not fill the shape, a negative size, and the item of m
     CHECK(message([] { Tensor({2, 2}, {1, 2, 3}); }).starts_with("tensor: 3 values do not fill the shape (2, 2) ["));
     CHECK(message([] { Tensor({2, 2}, {1, 2, 3}); }).find("tests/tensor/tensor.cpp:") != std::string::npos);
     CHECK(message([] { Tensor({2, -1}); }).starts_with("tensor: a size is negative: (2, -1) ["));
+    CHECK(message([] {
+              Tensor({65536, 32768});
+          }).starts_with("tensor: (65536, 32768) has 2.15e+09 elements, and at most 2^31 - 1 are counted ["));
+    CHECK(message([] { Tensor({50'000, 1}) + Tensor({1, 50'000}); }).starts_with("tensor: (50000, 50000) has 2.5e+09 elements"));
     CHECK(message([] { static_cast<void>(Tensor({2}).item()); }) == "item: the shape (2) is not of one element");
 }
 
