@@ -232,5 +232,5 @@ int main(int argc, char** argv) {
 //   Which line makes all slopes of the translator?  parallel.backward: it calls backward(loss), once for each part of the batch.
 //   Which line uses them?  adam.step(), and none before it. So clip_grad_norm can still shorten them, and zero_grad must end them.
 //   Why is the first loss ln 219?  One who knows nothing gives each of 219 tokens 1/219, and -ln(1/219) = ln 219.
-//   How can it say "je t' aime", which it has never read?  It has read "i love the shop" and "i see you", and puts it together.
+//   How can it say "je t' aime", which it has never read?  It has read "i love the shop", and "i see you" in longer sentences.
 //   Is each row of the map a guess at the alignment?  Nobody asked for one. It is where looking made the next word likelier.

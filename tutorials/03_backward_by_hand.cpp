@@ -434,7 +434,7 @@ int main(int argc, char** argv) {
 //     name: the sum over the batch is 01's sum over the uses of a value.
 //   Why does the way back cost as much as the way forward in the first layer, and twice as much in the second?  dW costs as much
 //     as y, and so does dx. But in the first layer nobody asks for dx: x is data.
-//   Why is p - q so much less work?  Softmax's slope has a factor p_target, and the logarithm's divides by it. On paper they
+//   Why is p - [v = target] half the work?  Softmax's slope has a factor p_target, and the logarithm's divides by it. On paper they
 //     cancel; in floats they do only as long as p_target is not 0.
 //   The same numbers to 1e-7, but in the end weights that differ by 1e-5. Why?  Each step adds a rounding of its own, and a point
 //     close to the edge of a relu may fall on its other side.

@@ -3,7 +3,7 @@
 // An encoder reads a sentence word by word into a vector of 128 numbers. A decoder says the translation from that vector and sees
 // nothing else of the sentence. It gets the vector once, as its first state (Sutskever), or at every word (Cho).
 //
-// What you will see   why reversing the source helps one of the two decoders; four models trained, exact match by length; which
+// What you will see   what reversing the source does to either decoder; four models trained, exact match by length; which
 //                     word is lost first; that nothing but the vector passes from encoder to decoder
 // Shapes              B batch, S source places, T target steps, E embedding, H state, V vocabulary
 //                     words x (B, S, E), gates (B, 3H), vector and state h (B, H), logits (B, T, V)

@@ -358,7 +358,7 @@ int score_functions(const Options& options) {
         claims.check(of[dot].mean > of[scaled_dot].mean + 0.1, "dot learns faster than scaled dot");
         claims.check(of[dot].mean > of[additive].mean - of[additive].spread, "a score without weights is no worse");
         claims.check(of[scaled_dot].entropy > 2 && of[general].entropy < 0.2,
-                     "scaled dot looks everywhere, general at one place");
+                     "scaled dot looks at some five places, general at one");
         claims.check(of[general].looks_right > of[old_state].looks_right + 0.03, "the new state knows better where to look");
         claims.check(of[feeding].mean < of[general].mean + of[general].spread, "input feeding does not help here");
     }

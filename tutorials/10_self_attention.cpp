@@ -417,7 +417,7 @@ int main(int argc, char** argv) {
 // Questions
 //   Which line lets one word know of another?  matmul(q, transpose(k)) how much, matmul(weights, v) what; all others work word
 //     by word.
-//   Why both W_q and W_k?  With one for both, "love" would look at "you" as much as "you" at "love", and each most at itself.
-//   Where does a hidden word's gradient end?  In the softmax, dx = y (dy - sum dy y): its y is 0.
+//   Why both W_q and W_k?  With one for both, "love" would score "you" as "you" scores "love", and itself nearly always high.
+//   Where does a hidden word's gradient end?  In the softmax, dx = y (dy - sum dy y), and in the sum, dv_s = y_s dfound: its y is 0.
 //   What grows with the number of words, if not the ops in a row?  The work: T^2 scores, where an RNN takes T steps (table 1).
 //   Why does "with positions" fail on test-3?  Its sentences are longer than 14 words: nothing was learned about such places.

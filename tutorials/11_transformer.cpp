@@ -3,7 +3,7 @@
 // Attention several times side by side (heads), one after the other (layers), and each time added to what was there before
 // (residuals): that is nearly all of a Transformer. Here it is written out and trained, whole and without each of the three.
 //
-// What you will see   both forms agree to the bit; future and padding have exactly no effect; what is lost without each part;
+// What you will see   both forms agree, values to the bit; future and padding have exactly no effect; what is lost without each part;
 //                     where the heads look, with a picture of all of them in the folder that --out names
 // Shapes              B batch, T target words, S source words, V vocabulary, C width of the model, K = C / heads, F inside a
 //                     feed-forward part; x (B, T, C), q k v (B, heads, T or S, K), scores and weights (B, heads, T, S)
@@ -68,7 +68,7 @@ Tensor attend(const MultiheadAttention& module, const Tensor& x, const Tensor& m
 Tensor over_heads(const Tensor& padding) { return reshape(padding, {padding.size(0), 1, 1, padding.size(1)}); }
 
 // The library's translator gives the weights. A layer has two parts or three: the words look at each other, the target's look at
-// the source's, and each thinks by itself (C -> F -> C). What a part reads is normed, what passes by it is not.
+// the source's, and each thinks by itself (C -> F -> C). What a part reads is normed before it (pre-norm; figure 1 norms after).
 struct WrittenOut {
     TransformerTranslator model;
     bool residual = true;
@@ -266,7 +266,7 @@ int transformer(const Options& options) {
     const std::vector<double> b = study("no residuals", bare, corpus, examples, options, workers);
     Pair shown{split("i love you"), split("je t' aime")};    // in no training pair
     if (corpus.source.id("love") == Vocabulary::unknown) shown = corpus.tests[0].pairs[0];
-    fmt::print("\n   (in a test of {} sentences a difference below 0.05 may be chance)\n", corpus.tests[0].pairs.size());
+    fmt::print("\n   (of {} sentences, 0.05 near 1 or 0.10 near a half may be chance)\n", corpus.tests[0].pairs.size());
     fmt::print("\n4. What each head of the first looks at most for: {} </s>", join(shown.target));
     const std::vector<AttentionMap> maps = show_heads(whole.model, shown, corpus);
     fmt::print("\n{}", terminal::attention_map(maps[4], terminal::style_of(stdout)));
@@ -315,4 +315,4 @@ int main(int argc, char** argv) {
 //   Why has one head as many weights as four?  They are (C, C) matrices either way; heads only decide which of the C numbers
 //     are compared with each other.
 //   Why does no word of the future have an effect, and not just a small one?  Its weight is 0, not e to a large negative number.
-//   What is computed at once here that an RNN computes step by step?  All places of a sentence: no product waits for another's.
+//   What is computed at once here that an RNN computes step by step?  All places of a sentence, within a layer, while it learns.
