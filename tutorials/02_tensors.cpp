@@ -99,7 +99,7 @@ void show_slopes(const Options& options, Claims& claims) {
         {"x W", [&](const Tensor& z) { return matmul(z, W); }},
         {"softmax x", [](const Tensor& z) { return softmax(z); }},
         {"layer_norm x", [&](const Tensor& z) { return layer_norm(z, ones, zeros); }}};
-    std::vector<std::string> lines(8);    // names, six rows, their sum
+    std::vector<std::string> lines(8);    // names, six rows, |their sum|
     std::vector<AttentionMap> maps;
     std::vector<double> largest_sums;
     for (const auto& [name, f] : ops) {
@@ -124,7 +124,7 @@ void show_slopes(const Options& options, Claims& claims) {
         largest_sums.push_back(std::max(std::ranges::max(sums), -std::ranges::min(sums)));
         maps.push_back(map);
     }
-    fmt::print("\n2. x (2, 3) -> y (2, 3): |dy_i/dx_j|, a backward pass a row; last, their sum\n");
+    fmt::print("\n2. x (2, 3) -> y: |dy_i/dx_j|, a backward pass a row; last, |sum_i dy_i/dx_j|\n");
     for (const std::string& line : lines) print_line(line);
     if (!options.out.empty()) write_file(options.out / "slopes.svg", svg::small_multiples("Which number reaches which", maps, 5));
     claims.check(largest_sums[0] > 1e-3 && largest_sums[2] > 1e-3, "a bare sum sees tanh and matmul");

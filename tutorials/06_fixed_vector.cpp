@@ -133,14 +133,14 @@ double gradient_norm(const Translator& model, const Example& example, int s, int
     return std::sqrt(static_cast<double>(sum(at_s * at_s).item()));
 }
 
-// Where word s is translated at step s: given the vector once, it passes the units of the encoder from s on and those of the decoder
+// Where word s is translated at step s: given the vector once, it passes the cells of the encoder from s on and those of the decoder
 // up to s, about S wherever it stands. Reversed, about 2 s: the first words are near, the last far. Given the vector at every word,
-// it passes one unit of the decoder: the last words are near, and reversing only exchanges them with the first.
+// it passes one cell of the decoder: the last words are near, and reversing only exchanges them with the first.
 void compare_ways(std::vector<Run>& runs, const Pair& pair, const Corpus& corpus) {
     const int n = static_cast<int>(pair.source.size()), m = static_cast<int>(pair.target.size());
     const std::pair<int, int> words[] = {{0, 0}, {n / 2, m / 2}, {n - 1, m - 1}};
     fmt::print(
-        "1. Untrained, {} words: how many units a word passes to its translation, and the\n"
+        "1. Untrained, {} words: how many cells a word passes to its translation, and the\n"
         "   gradient that comes back to it from the loss of that translation\n   {:<20}",
         n, "vector given");
     for (const auto& [s, t] : words) fmt::print("{:>19}", pair.source[s] + " -> " + pair.target[t]);
@@ -149,9 +149,9 @@ void compare_ways(std::vector<Run>& runs, const Pair& pair, const Corpus& corpus
         fmt::print("\n   {:<20}", run.name);
         for (const auto& [s, t] : words) {
             const int place = run.reversed ? n - 1 - s : s;
-            const int units = n + 1 - place + (run.model.every_word ? 1 : t + 1);    // of the encoder, with </s>; of the decoder
+            const int cells = n + 1 - place + (run.model.every_word ? 1 : t + 1);    // of the encoder, with </s>; of the decoder
             run.gradients.push_back(gradient_norm(run.model, example, place, t));
-            fmt::print("{:>12}{:7.0e}", units, run.gradients.back());
+            fmt::print("{:>12}{:7.0e}", cells, run.gradients.back());
         }
     }
 }
@@ -338,6 +338,6 @@ int main(int argc, char** argv) {
 //   Why is it the last word that is lost?  It is said last: what the decoder's own states hold by then is mostly what was said.
 //   Why does reversing not help the decoder that sees the vector at every word?  The way from a word to its translation ends in
 //     that vector, one step before the translation: reversing only decides which words were read last.
-//   Why is the gradient over 35 units 4e-09 and over 19 units 1e-05?  Each unit passes on less than it gets: about half.
+//   Why is the gradient over 35 cells 4e-09 and over 19 cells 1e-05?  Each cell passes on less than it gets: about half.
 //   Why select_rows, and not a loop to the length of each sentence?  So that a batch is one product a step; a row that has
 //     ended keeps its state, and its gradient goes around the step.

@@ -340,6 +340,6 @@ int main(int argc, char** argv) {
 //   Why is the token accuracy so much higher than the exact match?  A sentence is right if all of its words are: 0.9 of the words
 //     each by itself would be 0.9^10 = 0.35 of the sentences of 10.
 //   Why is the untrained gradient smaller in a larger vector, at all words?  The way ends in W_ih, whose numbers start within
-//     1/sqrt(H), and a word has 64 numbers in each of the models. The units on the way are as many as before.
+//     1/sqrt(H), and a word has 64 numbers in each of the models. The cells on the way are as many as before.
 //   Would a longer training move the wall?  Somewhat (exercise 2): the wall is that of a size and of a budget. But no budget
 //     gives the first word a shorter way.
