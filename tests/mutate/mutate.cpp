@@ -151,7 +151,7 @@ std::string compile(Source& source, const std::string& build, const std::filesys
     const std::filesystem::path file = folder / (name + ".cpp"), made = folder / (name + ".o");
     std::string command = replaced(command_of(build, objects), objects, made.string());
     command = command.substr(0, command.rfind(" -c ")) + " -c " + file.string();
-    command = replaced(replaced(command, " -Werror", ""), " -O3", " -O0");
+    command = std::regex_replace(replaced(command, " -Werror", ""), std::regex(" -O[1-3]"), " -O0");
     for (int attempt = 0; attempt < 5; ++attempt) {
         std::ofstream(file) << with_mutants(source);
         const auto [status, said] = run(fmt::format("cd '{}' && {} -w -fdiagnostics-color=never 2>&1", build, command));
