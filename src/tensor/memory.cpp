@@ -70,7 +70,7 @@ class Heap {
     // Sizes of one list: at least 2^e (1 + quarter / 4).
     static int list_of(std::size_t size) {
         const int exponent = static_cast<int>(std::bit_width(size)) - 1;
-        return (exponent - 6) * 4 + static_cast<int>(size * 4 >> exponent & 3);
+        return (exponent - 6) * 4 + static_cast<int>(size >> (exponent - 2) & 3);
     }
 
     // A free block of at least this size: of the list above the size's own all are, of its own perhaps one.

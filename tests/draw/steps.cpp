@@ -12,6 +12,7 @@
 #include "lookback/ops/shape.h"
 #include "lookback/program/error.h"
 #include "lookback/program/file.h"
+#include "lookback/tensor/debugger.h"
 #include "lookback/tensor/node.h"
 
 using namespace lookback;
@@ -149,6 +150,7 @@ TEST_CASE("tensors of no elements and of rank 0 are drawn") {
 }
 
 TEST_CASE("NaN and inf are counted and marked, and do not hide the other numbers") {
+    const Unchecked unchecked;
     const real nan = std::numeric_limits<real>::quiet_NaN(), inf = std::numeric_limits<real>::infinity();
     Tensor x = Tensor({8}, {nan, -inf, 1, -2, 0, 1, 1, 1}).requires_grad().named("x");
     const std::string text = entry(steps(sum(x * Tensor({8}))), "x (8)");

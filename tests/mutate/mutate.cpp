@@ -4,8 +4,12 @@
 //
 //     mutate BUILD [OP.cpp...]        e.g. mutate .build/tests src/ops/softmax.cpp
 //
-// All mutants of a file are compiled at once, as copies of backward() from which the environment chooses: some 700 of them take
-// some minutes. test_gradients is linked anew with them before those of the library, so nothing else is compiled.
+// What survives today (10 of 1,363) changes nothing: a buffer larger than needed (recurrent.cpp, three), the size of query for that
+// of key where both are one tensor, and 0 written over 0 (attention.cpp, four), no return before a loop that does nothing
+// (lookup.cpp), a size that no loop uses (shape.cpp), and rows of one element, whose softmax has no gradient (softmax.cpp).
+//
+// All mutants of a file are compiled at once, as copies of backward() from which the environment chooses: some 1,400 of them take
+// a quarter of an hour. test_gradients is linked anew with them before those of the library, so nothing else is compiled.
 #include <fmt/format.h>
 #include <sys/wait.h>
 
@@ -147,7 +151,7 @@ std::string compile(Source& source, const std::string& build, const std::filesys
     const std::filesystem::path file = folder / (name + ".cpp"), made = folder / (name + ".o");
     std::string command = replaced(command_of(build, objects), objects, made.string());
     command = command.substr(0, command.rfind(" -c ")) + " -c " + file.string();
-    command = replaced(replaced(command, " -Werror", ""), " -O3", " -O0");
+    command = std::regex_replace(replaced(command, " -Werror", ""), std::regex(" -O[1-3]"), " -O0");
     for (int attempt = 0; attempt < 5; ++attempt) {
         std::ofstream(file) << with_mutants(source);
         const auto [status, said] = run(fmt::format("cd '{}' && {} -w -fdiagnostics-color=never 2>&1", build, command));
