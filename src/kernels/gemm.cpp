@@ -184,8 +184,20 @@ void multiply_block(int M, int N, int K, View A, const real* B, Index ldb, Index
 // Where a block of C starts: with the first block of k from `start`, later from what the blocks before have left in C.
 const real* start_of(const real* start, int j, int k) { return start && k == 0 ? start + j : nullptr; }
 
+// One row of A or two: a tile would have too few chains to hide the latency of fma, so it is wider.
+template <int rows, int vectors>
+void multiply_wide(int N, int K, View A, View B, real* C, Index ldc, const real* start) {
+    constexpr int width = vectors * lanes;
+    int j = 0;
+    for (; j + width <= N; j += width)
+        tile<rows, vectors, Whole>(K, A.at, A.row, A.column, B.at + j, B.row, C + j, ldc, start ? start + j : nullptr, width);
+    if (j < N) multiply_block(rows, N - j, K, A, B.at + j, B.row, tile_width, C + j, ldc, start ? start + j : nullptr);
+}
+
 // C (M,N) = start + A (M,K) B (K,N) with B as it lies, its rows whole: for few rows of A, which would not repay a copy.
 void multiply_direct(int M, int N, int K, View A, View B, real* C, Index ldc, const real* start) {
+    if (M == 1) return multiply_wide<1, 8>(N, K, A, B, C, ldc, start);
+    if (M == 2) return multiply_wide<2, tile_rows / 2>(N, K, A, B, C, ldc, start);
     const Parts blocks_k(K, block_k);
     for (int p = 0; p < blocks_k.count; ++p)
         for (int j = 0; j < N; j += block_n) {

@@ -88,8 +88,11 @@ struct GruSequence final : Node {
         real *h = saved_h.resize((rows + B) * H), *gates = saved_gates.resize(rows * 3 * H), *qn = saved_qn.resize(rows * H);
         std::copy_n(h0, B * H, h);
         Buffer turned;
-        real* W_transposed = turned.resize(3 * H * H);
-        kernels::transpose(3 * H, H, W, H, W_transposed, 3 * H);
+        const real* W_transposed = frozen_transpose(inputs[2]);
+        if (!W_transposed) {
+            kernels::transpose(3 * H, H, W, H, turned.resize(3 * H * H), 3 * H);
+            W_transposed = turned.data;
+        }
         for (int step = 0; step < T; ++step, h += B * H, gates += B * 3 * H, qn += B * H) {
             kernels::gemm_nn(B, 3 * H, H, h, H, W_transposed, 3 * H, gates, 3 * H, b);
             for (int row = 0; row < B; ++row) {
