@@ -111,8 +111,16 @@ std::string line_chart(const LineChart& chart, const Style& style, int rows) {
         legend.emplace_back(mark + " " + series.name, text_width(series.name) + 2);
     }
 
+    // Each tick gets a row of its own; where there are too few rows, each second one is left out, and so on.
     std::vector<std::string> labels(rows);
-    for (const double tick : ys.ticks) labels[row_of(tick)] = fmt::format("{:g}", tick);
+    std::vector<double> ticks_of_y = ys.ticks;
+    const auto in_one_row = [&](double a, double b) { return row_of(a) == row_of(b); };
+    while (std::ranges::adjacent_find(ticks_of_y, in_one_row) != ticks_of_y.end()) {
+        std::size_t kept = 0;
+        for (std::size_t i = 0; i < ticks_of_y.size(); i += 2) ticks_of_y[kept++] = ticks_of_y[i];
+        ticks_of_y.resize(kept);
+    }
+    for (const double tick : ticks_of_y) labels[row_of(tick)] = fmt::format("{:g}", tick);
     std::string text = wrapped(legend, style.width);
     for (int row = 0; row < rows; ++row) {
         std::string marks;

@@ -73,6 +73,14 @@ TEST_CASE("a chart in the terminal has a mark of its own for each series, side b
           "         1        2         3        4\n");
 }
 
+TEST_CASE("no two ticks share a row: where there are too few rows, each second one is left out") {
+    const std::string chart = terminal::line_chart(scores, {.width = 40}, 5);
+    CHECK(chart.find("  0.8 ┤") != std::string::npos);
+    CHECK(chart.find("  0.4 ┤") != std::string::npos);
+    CHECK(chart.find("    0 ┤") != std::string::npos);
+    for (const char* left_out : {"1 ┤", "0.6 ┤", "0.2 ┤"}) CHECK(chart.find(left_out) == std::string::npos);
+}
+
 TEST_CASE("an axis is named after its last tick, or in its line where the screen ends before that") {
     LineChart named = scores;
     named.x_label = "words";
