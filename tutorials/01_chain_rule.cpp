@@ -216,13 +216,13 @@ void compare_orders(Claims& claims) {
 }
 
 void compare_receivers(Claims& claims) {
-    fmt::print("\n3. A gradient that takes `=` where `+=` belongs\n   {:<22}{:>10}{:>10}{:>10}{:>12}\n", "a = 3, b = 4, w = 2",
-               "a b", "a + a", "a a", "loss of 1");
+    fmt::print("\n3. A gradient that takes `=` where `+=` belongs\n   {:<22}{:>11}{:>13}{:>11}{:>19}\n", "a = 3, b = 4, w = 2",
+               "d(a b)/da", "d(a + a)/da", "d(a a)/da", "dloss/dw, table 1");
     const auto row = [](const char* name, Receive* receive) {
         const Value a(3), b(4), c(3), d(3), w(2);
         for (const Value& y : {a * b, c + c, d * d, loss_of(w, Value(3), Value(4))}) backward(y, receive);
         const std::vector<double> gradients = {a->gradient, c->gradient, d->gradient, w->gradient};
-        fmt::print("   {:<22}{:>10}{:>10}{:>10}{:>12}\n", name, gradients[0], gradients[1], gradients[2], gradients[3]);
+        fmt::print("   {:<22}{:>11}{:>13}{:>11}{:>19}\n", name, gradients[0], gradients[1], gradients[2], gradients[3]);
         return gradients;
     };
     const std::vector<double> right = row("+=", add_share), wrong = row("=", assign_share);
