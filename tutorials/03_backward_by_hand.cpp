@@ -242,14 +242,14 @@ void compare(ByHand& hand, Mlp& primitive, Mlp& mlp, const Points& points, Claim
     backward(loss);
 
     fmt::print("1. {} -> {} -> {} numbers, {} points: relative difference to the library's\n", D, H, V, B);
-    fmt::print("   {:<28}{:>14}{:>17}{:>15}\n", fmt::format("loss {:.4f}", loss.item()), "by hand", "primitives", "library");
+    fmt::print("   {:<28}{:>14}{:>17}{:>15}\n", "", "by hand", "primitives", "library");
     const auto row = [&](const std::string& name, const real* by_hand, const real* primitives, const real* theirs,
                          std::size_t n) {
         const double first = largest_difference(by_hand, theirs, n), second = largest_difference(primitives, theirs, n);
-        fmt::print("   {:<28}{:>14.0e}{:>17.0e}\n", name, first, second);
+        fmt::print("   {:<28}{:>14.0e}{:>17.0e}{:>15}\n", name, first, second, "-");
         claims.check(first < 1e-5 && second < 1e-5, "the three compute the same: " + name);
     };
-    row("loss", &loss_by_hand, loss_of_primitives.data(), loss.data(), 1);
+    row(fmt::format("loss, {:.4f}", loss.item()), &loss_by_hand, loss_of_primitives.data(), loss.data(), 1);
     const std::vector<Tensor> a = parameters_of(primitive), b = parameters_of(mlp);
     const real* by_hand = &hand.dw[0];
     for (std::size_t i = 0; i < b.size(); by_hand += b[i++].size())
@@ -364,7 +364,7 @@ void learn(ByHand& hand, Mlp& primitive, Mlp& mlp, const Points& points, const O
     const double first = largest_difference(&hand.w[0], &theirs[0], parameters);
     const double second = largest_difference(&weights_of(primitive)[0], &theirs[0], parameters);
     fmt::print("   {:<25}{:>14.4f}{:>17.4f}{:>15.4f}\n", "loss", of_hand, of_primitives, of_library);
-    fmt::print("   {:<25}{:>14.0e}{:>17.0e}\n", "difference of weights", first, second);
+    fmt::print("   {:<25}{:>14.0e}{:>17.0e}{:>15}\n", "difference of weights", first, second, "-");
     if (options.usual) claims.check(first < 1e-3 && second < 1e-3, "all three end with the same weights");
 
     constexpr int rows = 12, columns = 36;
