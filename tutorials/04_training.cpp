@@ -114,7 +114,7 @@ struct Net {
 
 double mean_loss(const Net& net, const Batch& batch) {
     const NoGrad no_grad;    // nothing is learned from these: no graph is needed
-    return static_cast<double>(cross_entropy(net(batch.before), batch.next).item());
+    return static_cast<double>(cross_entropy(net(batch.before), batch.next).item());    // cross-entropy: mean of -ln p(next)
 }
 
 // The loss of one who counts what came in `examples` after the same `known` last words; a word that never did counts as once.
@@ -160,7 +160,7 @@ void adam(double& w, double g, double lr, Kept& kept) {
     w -= lr * m / (std::sqrt(v) + epsilon);
 }
 
-// Beside that each weight shrinks: what nobody needs goes away.
+// Beside that each weight shrinks, which is called weight decay: what nobody needs goes away.
 void adamw(double& w, double g, double lr, Kept& kept) {
     w -= lr * decay * w;
     adam(w, g, lr, kept);
@@ -175,11 +175,12 @@ std::vector<double> numbers_of(const std::vector<Tensor>& parameters) {
     return all;
 }
 
-double change(const std::vector<double>& before, const std::vector<double>& after) {    // |after - before| / |after|
+// The norm of the difference, as a share of the norm before. The norm of many numbers is their length: sqrt(sum of their squares).
+double change(const std::vector<double>& before, const std::vector<double>& after) {
     double squares = 0, total = 0;
     for (std::size_t i = 0; i < after.size(); ++i) {
         squares += (after[i] - before[i]) * (after[i] - before[i]);
-        total += after[i] * after[i];
+        total += before[i] * before[i];
     }
     return std::sqrt(squares / total);
 }
@@ -210,7 +211,7 @@ double mean_of(std::span<const double> numbers) {
 }
 
 struct Trace {
-    std::vector<double> losses, gradients, updates;          // at each step: loss, |gradient|, |change of weights| / |weights|
+    std::vector<double> losses, gradients, updates;          // at each step: loss, norm of the gradient, change of the weights
     std::vector<double> valid_losses = {}, valid_at = {};    // 21 times: the mean loss of other sentences, and the step
     double loss() const { return mean_of(std::span(losses).last(std::min<std::size_t>(50, losses.size()))); }
 };
@@ -230,7 +231,7 @@ Trace train(const std::string& name, Net net, const With& with, const Examples& 
         const Tensor loss = cross_entropy(net(batch.before), batch.next);
         backward(loss);
         trace.gradients.push_back(clip_grad_norm(net, HUGE_VAL));    // 05 sets a limit; here it only tells the norm
-        // Small as long as all weights are wrong, then large, then smaller and smaller, to settle.
+        // A warm-up as long as all weights are wrong, then large steps, then smaller and smaller ones, to settle.
         if (scheduled) optimizer.options.lr = with.lr * warmup_cosine(step, options.steps / 10, options.steps);
         optimizer.step();
 
@@ -293,8 +294,8 @@ int training(const Options& options) {
     const auto run = [&](const std::string& name, const Rule& rule, const auto& with, bool scheduled = false) {
         const double differs = rule ? difference(rule, with) : 0;
         const Trace& trace = race.emplace_back(train(name, net(), with, all, valid, options, scheduled));
-        fmt::print("   {:<26}{:>9}{:>17}{:>11.3f}{:>13.3f}\n", name, with.lr, rule ? fmt::format("{:.0e}", differs) : "",
-                   trace.loss(), trace.valid_losses.back());
+        fmt::print("   {:<26}{:>9}{:>17}{:>11.3f}{:>13.3f}\n", name + (race.size() == 1 ? ", not drawn" : ""), with.lr,
+                   rule ? fmt::format("{:.0e}", differs) : "", trace.loss(), trace.valid_losses.back());
         claims.check(differs < 1e-5, "the rule is the library's: " + name);
         if (race.size() == 1) return;    // too slow for the picture
         Series& curve = chart.series.emplace_back(curve_of(name, trace.losses));
@@ -325,7 +326,7 @@ int training(const Options& options) {
     std::string learned;
     for (const Tensor& w : parameters_of(zero))
         if (std::any_of(w.data(), w.data() + w.size(), [](real number) { return number != 0; })) learned += w.node->name;
-    fmt::print("   x 0: only {} is not 0 in the end; it knows how often each word comes\n", learned);
+    fmt::print("   x 0: inf, as all were 0; only {} learns: how often each word comes\n", learned);
 
     fmt::print("\n5. Loss of what is learned, and of sentences not seen           lowest, at step\n");
     LineChart heart{"Learned by heart: loss of sentences not seen", "steps", "loss", {}};
@@ -394,6 +395,6 @@ int main(int argc, char** argv) {
 //     the mean of the batches' gradients is the gradient of all.
 //   Why does only out.bias learn when all weights are 0?  The others' gradients have a factor that is 0: hidden, or a weight.
 //   Why is momentum at rate 0.1 as fast as SGD at rate 1?  v is g + 0.9 g + 0.81 g + ..., ten times g where g stays the same.
-//   Which figure shows a wrong rate before the loss does?  The update as a share of the weights: 4e-05 leads nowhere,
-//     and after 1 nothing is left of the net. 1e-3 to 1e-2 is usual.
+//   Which figure shows a wrong rate before the loss does?  The update as a share of the weights: 4e-05 leads nowhere, 4e+00
+//     leaves nothing of the net. 1e-3 to 1e-2 is usual. (Of weights that are 0 any change is inf, and says nothing.)
 //   When is the net that knows 100 sentences at its best?  After 150 steps. Then it learns what is true of these sentences alone.
