@@ -200,7 +200,7 @@ Trace train(const char* name, Reader<CellType>& model, const std::vector<Example
         zero_grad(model);
         const Tensor loss = cross_entropy(model(batch), answers_of(batch));
         backward(loss);
-        // A gradient that is longer than the limit is made as long as that, in the same direction: g limit / |g|.
+        // A gradient g whose norm |g|, its length, is above the limit is made as long as that: g limit / |g|. Its direction stays.
         trace.norms.push_back(clip_grad_norm(model, limit));
         sgd.options.lr = learning_rate * warmup_cosine(step, 50, options.steps);
         sgd.step();
@@ -292,7 +292,7 @@ int recurrence(const Options& options) {
     for (std::size_t t = corpus.tests.size() > 1; t < corpus.tests.size() && tests.size() < most_tests; ++t)
         tests.push_back(questions_of(corpus.tests[t].pairs, SIZE_MAX));
 
-    fmt::print("\n2. Which word came after the first conjunction? Right of 100, by words since\n");
+    fmt::print("\n2. Which word came after the first conjunction? % right, by words since\n");
     fmt::print("   {:<15}{:>5} {:>18}{:>9} ", fmt::format("{} steps", options.steps), "loss", "", "most |g|");
     for (const std::vector<Pair>& test : tests) {
         std::size_t since = 0;
@@ -326,21 +326,21 @@ int recurrence(const Options& options) {
 
     const std::size_t end = far.source.size() - 1, place = std::min(place_of_answer(corpus.source.decode(far.source)), end - 1);
     const std::size_t answer = end - place;    // words back from the end
-    fmt::print("\n\n3. |dLoss/dh|, words back     10        20        30   answer, {}   before \"{}\"\n", answer,
-               corpus.source.token(far.source[std::max<std::size_t>(place, 1) - 1]));
+    fmt::print("\n\n3. |dLoss/dh|, of that 1 word back: the answer is read {} words back, \"{}\" {}\n   {:<17}", answer,
+               corpus.source.token(far.source[std::max<std::size_t>(place, 1) - 1]), answer + 1, "words back");
+    const std::size_t distances[] = {10, 20, 30, answer, answer + 2};
+    for (const std::size_t words : distances) fmt::print("{:>12}", words);
     const auto at = [&](const Series& way, std::size_t words) { return way.ys[std::min(words, way.ys.size()) - 1]; };
     for (const Series& way : ways) {
-        fmt::print("   {:<17}", way.name);
-        for (const std::size_t words : {std::size_t(10), std::size_t(20), std::size_t(30), answer, answer + 2})
-            fmt::print("{:>12.2g}", at(way, words));
-        fmt::print("\n");
+        fmt::print("\n   {:<17}", way.name);
+        for (const std::size_t words : distances) fmt::print("{:>12.2g}", at(way, words));
     }
 
     std::vector<std::string> words = split("she sees him because my old friend looks for the red bird");
     const std::vector<std::string>& own = corpus.tests[0].pairs[0].source;
     if (corpus.source.id("because") == Vocabulary::unknown && own.size() > 1) words = own;    // your own corpus
     AttentionMap gate = gate_over(readers.gru, words, corpus.source, std::min(place_of_answer(words), words.size() - 2));
-    fmt::print("\n4. The gate z of the trained GRU, in tenths: what it holds at each word\n{}",
+    fmt::print("\n\n4. The gate z of the trained GRU, in tenths: what it holds at each word\n{}",
                terminal::attention_map(gate, terminal::style_of(stdout)));
     gate.title = "What a gate holds";
     LineChart chart{"What comes back of a gradient", "words back", "|dLoss/dh|, as a share", ways};
@@ -393,7 +393,7 @@ int main(int argc, char** argv) {
 //   On which way does a gradient pass a word unchanged?  Through held, where the gate is 1. In the RNN there is no such way.
 //   Why does the RNN's gradient vanish or explode?  It meets one matrix at each word: 0.57^38 is 5e-10, and 1.1^38 is 37.
 //   Trained, the RNN passes back 0.69 over 38 words. Why does it not know the answer?  A gradient says that a word counts, not
-//     what for: all later words are mixed into the same state. At 32 of 100 it knows little; always to say "the" gives 22.
+//     what for: all later words are mixed into the same state. At 32 % it knows little; always to say "the" gives 22 %.
 //   Why is the whole gradient scaled, and not each number cut?  So that it keeps its direction: the same way down, less far.
 //   How does the GRU know at "my" that it must write?  From h: x does not say that a conjunction came before. Afterwards h
 //     says that the answer is there.
