@@ -3,8 +3,8 @@
 // The decoder of 06 gets one vector for a whole sentence. Here the encoder keeps what it wrote at every source word, and before
 // each word that the decoder says it weighs them all and takes what it needs: score, softmax, weighted sum, output.
 //
-// What you will see   the four steps by numbers, and that the library computes the same; how a loss finds its way back to the
-//                     source words; exact match with and without attention; where the decoder looked
+// What you will see   the first three steps by numbers, and that the library computes the same in all four; how a loss finds
+//                     its way back to the source words; exact match with and without attention; where the decoder looked
 // Shapes              B batch, S source places, T target steps, E embedding, H state, A inside the score, V vocabulary
 //                     state (B, H), memory (B, S, H), scores and weights (B, S), context (B, H), logits (B, T, V)
 // Predict             "the red letter" is "la lettre rouge". Where must the decoder look as it says "lettre"? In a sentence of 22
@@ -43,7 +43,7 @@ struct Look {
     Tensor scores, weights, context;    // (B, S), (B, S), (B, H)
 };
 
-// The weights are the library's, under the paper's names: W and U (A, H), v (1, A).
+// The additive score. Its weights are the library's, under the paper's names: W and U (A, H), v (1, A).
 // U memory is the same for all steps of a sentence, so it comes prepared: (B, S, A).
 Look attend(const AdditiveAttention& module, const Tensor& state, const Tensor& prepared, const Tensor& memory,
             const Tensor& real_tokens) {
@@ -252,8 +252,9 @@ int additive_attention(const Options& options) {
     const std::vector<double> one = with_one_vector(fixed, example), many = with_attention(attention, example);
     fmt::print("\n2. Untrained: the first target word's loss on its way back to a source word\n");
     fmt::print("   source word   one vector: GRU cells  gradient  attention: GRU cells  gradient\n");
-    for (int i = 0; i < 5; ++i) {
-        const std::size_t s = i * (words.size() - 1) / 4;
+    const std::size_t last = words.size() - 1, rows = std::min<std::size_t>(5, words.size());
+    for (std::size_t i = 0; i < rows; ++i) {
+        const std::size_t s = rows > 1 ? i * last / (rows - 1) : 0;
         // One vector: the encoder's cells from word s to </s>, and one of the decoder. Attention: the one that wrote memory_s.
         fmt::print("   {:>3} {:<9}{:>22}{:>10.0e}{:>22}{:>10.0e}\n", s + 1, words[s], one.size() - s + 1, one[s], 1, many[s]);
     }
