@@ -321,7 +321,9 @@ int score_functions(const Options& options) {
     for (int kind = 0; kind < 5; ++kind) print_summary(names[kind], &runs[kind * seeds]);
 
     enum { dot, scaled_dot, general, concat, additive, old_state, feeding };
-    fmt::print("\n3. Who asks? Before: s' state, y word, h' what it was said from. Now: c, s, h\n");
+    fmt::print(
+        "\n3. Who asks? y is the word before, c what a look finds, s the state, h what the\n"
+        "   next word is said from; s' and h' are those of the word before\n");
     fmt::print("   old state      s' looks: c        s', y, c  -> s\n");
     fmt::print("   new state      s', y     -> s     s looks: c\n");
     fmt::print("   input feeding  s', y, h' -> s     s looks: c      in all: c, s -> h -> word\n");
