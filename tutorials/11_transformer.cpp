@@ -31,6 +31,7 @@
 #include "lookback/program/interrupt.h"
 #include "lookback/program/options.h"
 #include "lookback/program/progress.h"
+#include "lookback/program/stopwatch.h"
 
 using namespace lookback;
 
@@ -68,7 +69,7 @@ Tensor attend(const MultiheadAttention& module, const Tensor& x, const Tensor& m
 Tensor over_heads(const Tensor& padding) { return reshape(padding, {padding.size(0), 1, 1, padding.size(1)}); }
 
 // The library's translator gives the weights. A layer has two parts or three: the words look at each other, the target's look at
-// the source's, and each thinks by itself (C -> F -> C). What a part reads is normed before it (pre-norm; figure 1 norms after).
+// the source's, and each thinks by itself (C -> F -> C). What a part reads goes through a layer norm (pre-norm; figure 1 norms after).
 struct WrittenOut {
     TransformerTranslator model;
     bool residual = true;
@@ -196,7 +197,7 @@ std::vector<double> study(const char* name, WrittenOut& model, const Corpus& cor
         progress.advance(batch.target_tokens, loss);
     }
     progress.done();
-    fmt::print("\n   {:<29}{:>12}", name, parameter_count(model));
+    fmt::print("\n   {:<29}{:>12}", name, count_text(static_cast<long>(parameter_count(model))));
     std::vector<double> exact_match;
     for (const Corpus::Test& test : corpus.tests) {
         exact_match.push_back(model.exact_match(encode(test.pairs, corpus.source, corpus.target)));
@@ -210,6 +211,10 @@ std::vector<AttentionMap> show_heads(const TransformerTranslator& model, const P
     const NoGrad no_grad;
     std::vector<Tensor> layers;    // (1, heads, T, S) each
     model(batches_in_order(encode({pair}, corpus.source, corpus.target), 1)[0], evaluation, &layers);
+    const int T = std::min(6, layers[0].size(2));    // columns: no more fit
+    fmt::print("{:18}", "");
+    for (int t = 0; t < T; ++t) fmt::print("{:>9}", t < std::ssize(pair.target) ? cut_text(pair.target[t], 8) : "</s>");
+    fmt::print("\n");
     std::vector<AttentionMap> maps;
     for (std::size_t layer = 0; layer < layers.size(); ++layer)
         for (int head = 0; head < model.options.heads; ++head) {
@@ -221,9 +226,9 @@ std::vector<AttentionMap> show_heads(const TransformerTranslator& model, const P
                              {}};
             map.rows.push_back("</s>");
             map.columns.push_back("</s>");
-            std::string words;
-            for (const int place : argmax_rows(weights)) words += " " + map.columns[place];
-            fmt::print("{}{:>17}", head == 0 ? fmt::format("\n   layer {} ", layer + 1) : "", cut_text(words, 16));
+            fmt::print("   {:<15}", map.title);
+            for (const int place : argmax_rows(slice(weights, 0, 0, T))) fmt::print("{:>9}", cut_text(map.columns[place], 8));
+            fmt::print("\n");
             maps.push_back(map);
         }
     return maps;
@@ -267,9 +272,9 @@ int transformer(const Options& options) {
     Pair shown{split("i love you"), split("je t' aime")};    // in no training pair
     if (corpus.source.id("love") == Vocabulary::unknown) shown = corpus.tests[0].pairs[0];
     fmt::print("\n   (of {} sentences, 0.05 near 1 or 0.10 near a half may be chance)\n", corpus.tests[0].pairs.size());
-    fmt::print("\n4. What each head of the first looks at most for: {} </s>", join(shown.target));
+    fmt::print("\n4. What each head of the first model looks at most, for each word that it says\n");
     const std::vector<AttentionMap> maps = show_heads(whole.model, shown, corpus);
-    fmt::print("\n{}", terminal::attention_map(maps[4], terminal::style_of(stdout)));
+    fmt::print("{}", terminal::attention_map(maps[4], terminal::style_of(stdout)));
     if (!options.out.empty()) write_file(options.out / "heads.svg", svg::small_multiples("The heads of the decoder", maps, 4));
 
     Claims claims;
