@@ -180,11 +180,11 @@ AttentionMap showcase_map(const Report& report, const Data& data) {
 }
 
 void print_scores(const std::vector<Report>& reports, const Corpus& corpus) {
-    fmt::print("{:40}exact match by number of clauses\n{:<13}{:>10}{:>7}{:>10}", "", "model", "parameters", "time", "tokens");
+    fmt::print("{:40}exact match by number of clauses\n{:<13}{:>9}{:>8}{:>10}", "", "model", "weights", "time", "tokens");
     for (const Corpus::Test& test : corpus.tests) fmt::print("{:>5}", short_name(test.name));
     fmt::print("\n");
     for (const Report& report : reports) {
-        fmt::print("{:<13}{:>10}{:>7}{:>10}", report.name, count_text(static_cast<long>(report.parameters)),
+        fmt::print("{:<13}{:>9}{:>8}{:>10}", report.name, count_text(static_cast<long>(report.parameters)),
                    seconds_text(report.seconds), rate_text(report.tokens / report.seconds));
         for (const double share : report.exact_match) fmt::print("{:5.2f}", share);
         fmt::print("\n");
@@ -266,9 +266,8 @@ void write_heads(const TransformerTranslator& model, const Data& data, const std
     const NoGrad no_grad;
     const Pair& pair = data.corpus.tests[0].pairs[0];
     const std::vector<Example> example = encode({pair}, data.corpus.source, data.corpus.target);
-    const int row = 0;
     std::vector<Tensor> layers;    // (1, heads, T, S) each
-    model(make_batch(example, {&row, 1}), evaluation, &layers);
+    model(batches_in_order(example, 1)[0], evaluation, &layers);
     std::vector<AttentionMap> maps;
     for (std::size_t layer = 0; layer < layers.size(); ++layer)
         for (int head = 0; head < layers[layer].size(1); ++head) {
