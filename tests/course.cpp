@@ -364,6 +364,32 @@ TEST_CASE("the index has a line for each step, with its question, its time and a
     }
 }
 
+TEST_CASE("a word of the glossary is used in the steps that it names") {
+    static const std::regex row("\\| ([^|]+) \\| (.*) \\|"), number("\\[([0-9][0-9])\\]"), other("[^a-z_]+");
+    const std::string index = read_file(root / "tutorials" / "README.md");
+    const std::size_t begin = index.find("\n## Words\n"), end = index.find("\n## ", begin + 1);
+    REQUIRE(end < index.size());
+    const auto plain = [](std::string text) {    // "layer\n// norm" and "layer-norm" -> " layer norm"
+        for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+        return std::regex_replace(" " + text, other, " ");
+    };
+    int found = 0;
+    for (const std::string& line : lines_of(index.substr(begin, end - begin))) {
+        std::smatch parts;
+        if (!std::regex_match(line, parts, row)) continue;
+        const std::string words = parts[1].str() + ",", meaning = parts[2];
+        for (const std::smatch& match : all_matches(words, std::regex("([^,]+),")))
+            for (const std::smatch& named : all_matches(meaning, number))
+                for (const Step& step : steps) {
+                    if (step.number != std::stoi(named[1])) continue;
+                    ++found;
+                    const std::string word = plain(match[1]);
+                    CHECK_MESSAGE(has(plain(step.text), word), step.name, " does not say", word);
+                }
+    }
+    CHECK(found > 40);
+}
+
 TEST_CASE("what a table says is in a file is there, in one line of it") {
     // | equation | ... [src/ops/softmax.cpp](../src/ops/softmax.cpp) `struct Softmax` `y_i = ...`: each code after a link
     static const std::regex link_or_code("\\]\\(([^)#]+\\.(?:cpp|h))\\)|`([^`]+)`");
