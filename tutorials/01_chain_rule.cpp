@@ -196,7 +196,7 @@ Value doubled(Value a, int times) {
 
 void compare_orders(Claims& claims) {
     constexpr int many = 20;
-    fmt::print("\n2. b = a + a, c = b + b{:>19}{:>12}{:>24}\n", "dc/da", "visits", fmt::format("visits, {} times", many));
+    fmt::print("\n2. b = a + a, c = b + b{:>19}{:>12}{:>24}\n", "dc/da", "visits", fmt::format("visits, {} doublings", many));
     const auto row = [&](const char* name, const auto& run, double expected, long expected_visits) {
         const Value a(1), b(1);
         const long visits = run(doubled(a, 2)), many_visits = run(doubled(b, many));
