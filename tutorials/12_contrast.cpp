@@ -139,11 +139,11 @@ Data read_data(const Options& options) {
             if (test.alignments.size() > 20) test.alignments.resize(20);
     data.showcase = {split("i love you"), split("je t' aime")};
     data.showcase_gold = {{0, 0}, {2, 1}, {1, 2}};
-    for (const std::string& token : data.showcase.source)
-        if (corpus.source.id(token) == Vocabulary::unknown) {    // your own corpus: its first test sentence
-            data.showcase = corpus.tests[0].pairs[0];
-            data.showcase_gold.clear();
-        }
+    const auto is_unknown = [&](const std::string& token) { return corpus.source.id(token) == Vocabulary::unknown; };
+    if (std::ranges::any_of(data.showcase.source, is_unknown)) {    // your own corpus: its first test sentence
+        data.showcase = corpus.tests[0].pairs[0];
+        data.showcase_gold.clear();
+    }
     return data;
 }
 

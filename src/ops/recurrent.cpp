@@ -225,7 +225,7 @@ Tensor gru_cell(const Tensor& projected, const Tensor& h, const Tensor& weight_h
 
 Tensor gru_sequence(const Tensor& projected, const Tensor& h, const Tensor& weight_hh, const Tensor& bias_hh,
                     const std::vector<int>& lengths, bool reverse, Where where) {
-    const Shape p = projected.shape();
+    const Shape& p = projected.shape();
     const int H = h.rank() == 2 ? h.size(1) : 0;
     if (h.rank() != 2 || p != Shape{h.size(0), p.size() == 3 ? p[1] : 0, 3 * H} || weight_hh.shape() != Shape{3 * H, H} ||
         bias_hh.shape() != Shape{3 * H})

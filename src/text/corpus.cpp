@@ -87,7 +87,7 @@ void check_characters(const Lines& lines, std::string_view line) {
             lines.fail(fmt::format("byte {} of the line, 0x{:02X}, is a control character: save the file as plain UTF-8 text",
                                    i + 1, byte));
         }
-        if (line.substr(i).starts_with(byte_order_mark))    // of a file that another was put before
+        if (size == 3 && line.substr(i).starts_with(byte_order_mark))    // of a file that another was put before
             lines.fail(fmt::format("byte {} of the line begins a byte order mark, which cannot be seen: delete it", i + 1));
         i += size;
     }
