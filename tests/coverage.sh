@@ -10,5 +10,7 @@ command -v gcovr >/dev/null || { echo 'skipped: gcovr is not installed' && exit 
 configure "$build" doctest --buildtype=debug -Db_coverage=true
 build "$build" all
 find "$build" -name '*.gcda' -delete
-meson test -C "$build" --no-rebuild --timeout-multiplier 5 --print-errorlogs
+status=0
+meson test -C "$build" --no-rebuild --timeout-multiplier 5 --print-errorlogs || status=1
 gcovr --root "$root" --object-directory "$build" --filter "$root/src/" --exclude-throw-branches --fail-under-line 95 "$build"
+exit $status
