@@ -42,7 +42,8 @@ void train(const char* name, Model model, const std::vector<Example>& examples, 
         const std::vector<Batch> parts = shards(batch, shard_count);
         zero_grad(model);
         parallel.backward(static_cast<int>(parts.size()), [&](Model& replica, int part) {
-            Random random = Random(2).split(static_cast<std::uint64_t>(step * shard_count + part));
+            const int number = step * shard_count + part;
+            Random random = Random(2).split(static_cast<std::uint64_t>(number));
             Tensor logits;
             if constexpr (std::is_same_v<Model, TransformerTranslator>)
                 logits = replica(parts[part], {&random});

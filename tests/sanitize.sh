@@ -31,10 +31,11 @@ run_tests address -Db_sanitize=address,undefined --buildtype=debugoptimized -- .
 run_tests thread -Db_sanitize=thread --buildtype=debugoptimized -- '^(tensor|optim|decode|models|io|bits|first_losses|00_tour|12_contrast)$'
 
 if command -v valgrind >/dev/null; then
-    # valgrind knows AVX2 and no AVX-512.
+    # valgrind knows AVX2 and no AVX-512. The blocks that tensors reuse and the names of scopes are still reachable at the end, which
+    # is no leak: they live as long as the process (src/tensor/memory.cpp, scope.cpp).
     configure "$root/.build/sanitize-valgrind" doctest -Dcpu=x86-64-v3 --buildtype=debugoptimized
     if build "$root/.build/sanitize-valgrind" tutorials/00_tour &&
-        valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=all \
+        valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite,indirect,possible \
             "$root/.build/sanitize-valgrind/tutorials/00_tour" --quick >/dev/null; then
         passed=$((passed + 1))
     else

@@ -8,7 +8,7 @@ build=$root/.build/tests list=$root/.build/tidy
 tidy=$(command -v clang-tidy-14 || command -v clang-tidy) || { echo 'skipped: clang-tidy is not installed' && exit 77; }
 configure "$build" doctest -Dwerror=true
 
-# Meson's list of commands has files that include several sources, of which clang-tidy would say nothing, and no fuzz targets.
+# Meson's list of commands has files that include several sources, of which clang-tidy would say nothing, and not all that scripts compile.
 mkdir -p "$list"
 python3 - "$root" "$build" >"$list/compile_commands.json" <<'END'
 import json, pathlib, re, sys
@@ -21,13 +21,10 @@ for entry in json.loads(pathlib.Path(build, "compile_commands.json").read_text()
     for source in re.findall("#include<(.*)>", main.read_text()) if is_several else [main]:
         source = str(pathlib.Path(source).resolve())
         commands.setdefault(source, entry["command"].removeprefix("ccache ").replace(entry["file"], source))
-reader = f"{root}/src/io/safetensors.cpp"
-for target in map(str, pathlib.Path(root, "tests/fuzz").glob("*.cpp")):
-    commands[target] = commands[reader].replace(reader, target) + f" -I{root}/src -I{root}/include"
+reader = f"{root}/src/io/safetensors.cpp"  # what Meson does not compile
 for folder in ("src", "tests", "tutorials", "datasets"):
     for source in map(str, pathlib.Path(root, folder).rglob("*.cpp")):
-        if source not in commands:
-            sys.exit(f"no command for {source}")
+        commands.setdefault(source, commands[reader].replace(reader, source) + f" -I{root}/src -I{root}/include")
 json.dump([{"directory": build, "file": file, "command": command} for file, command in commands.items()], sys.stdout, indent=1)
 END
 

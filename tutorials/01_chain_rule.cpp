@@ -221,7 +221,7 @@ void compare_receivers(Claims& claims) {
     const auto row = [](const char* name, Receive* receive) {
         const Value a(3), b(4), c(3), d(3), w(2);
         for (const Value& y : {a * b, c + c, d * d, loss_of(w, Value(3), Value(4))}) backward(y, receive);
-        const std::vector<double> gradients = {a->gradient, c->gradient, d->gradient, w->gradient};
+        std::vector<double> gradients = {a->gradient, c->gradient, d->gradient, w->gradient};
         fmt::print("   {:<22}{:>11}{:>13}{:>11}{:>19}\n", name, gradients[0], gradients[1], gradients[2], gradients[3]);
         return gradients;
     };

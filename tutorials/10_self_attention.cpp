@@ -93,7 +93,7 @@ Look three_words() {
     attention.key.weight = Tensor({4, 4}, {1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1});
     attention.value.weight = Tensor({4, 4}, {1, 0, 0, 0, 0, 3, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2});
     attention.out.weight = Tensor({4, 4}, {1, 1, 0, 0, 1, -1, 0, 0, 0, 0, 1, 1, 0, 0, 1, -1});
-    const Look seen = look(attention, x, Tensor({1}, {1}));    // no mask: all may look at all
+    Look seen = look(attention, x, Tensor({1}, {1}));    // no mask: all may look at all
 
     const char* const words[] = {"i", "love", "you"};
     fmt::print("1. Words     x           query = W_q x       key = W_k x         value = W_v x\n");

@@ -1,4 +1,6 @@
 // The reader of a vocabulary: read_vocabulary.
+#include <utility>
+
 #include "fuzz.h"
 #include "lookback/program/file.h"
 #include "lookback/text/corpus.h"
@@ -48,7 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         fuzz::expect(vocabulary.id(vocabulary.token(id)) == id, "a token has another's number");
         again += vocabulary.token(id) + "\n";
     }
-    const Vocabulary first = std::move(vocabulary);
+    const Vocabulary first = std::exchange(vocabulary, {});
     fuzz::expect(fuzz::accepts(again, 80, is_placed, read) && vocabulary.size() == first.size(), "what is written is not read");
     for (int id = 0; id < first.size(); ++id) fuzz::expect(vocabulary.token(id) == first.token(id), "another token is read");
     return 0;

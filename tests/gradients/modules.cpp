@@ -14,7 +14,7 @@ Random unused(0);    // for parameters that the row replaces by its leaves
 
 // A row whose leaves are inputs and then the parameters of a module, in the order of its parameters(visit).
 template <class Module, class Function>
-Row row_of(std::string name, Module module, std::vector<Leaf> inputs, Function f) {
+Row row_of(std::string name, Module module, const std::vector<Leaf>& inputs, Function f) {
     Row row{std::move(name), inputs, {}};
     module.parameters([&](const std::string&, Tensor& parameter) { row.leaves.push_back({parameter.shape(), false}); });
     row.f = [module, f, input_count = inputs.size()](Leaves x) {
@@ -186,14 +186,14 @@ TEST_CASE("gradients of the four scores of attention") {
 }
 
 TEST_CASE("gradients of attention from primitives and of multi-head attention") {
-    const auto scaled = [](Tensor mask) {
+    const auto scaled = [](const Tensor& mask) {
         return [mask](Leaves x) { return both(scaled_dot_product_attention(x[0], x[1], x[2], mask)); };
     };
-    const auto self = [](Tensor mask, bool causal) {
+    const auto self = [](const Tensor& mask, bool causal) {
         return
             [mask, causal](const MultiheadAttention& attention, Leaves x) { return both(attention(x[0], x[0], mask, causal)); };
     };
-    const auto cross = [](Tensor mask) {
+    const auto cross = [](const Tensor& mask) {
         return [mask](const MultiheadAttention& attention, Leaves x) { return both(attention(x[0], x[1], mask)); };
     };
     const Tensor padding({2, 1, 1, 3}, {1, 1, 0, 1, 1, 1}), nothing_left({2, 1, 1, 3}, {1, 0, 0, 0, 0, 0});

@@ -246,7 +246,7 @@ TEST_CASE("gradients of softmax, masked or not, and of layer norm") {
 }
 
 TEST_CASE("gradients of embedding, dropout and cross entropy") {
-    const auto entropy = [](std::vector<int> targets, CrossEntropyOptions options) {
+    const auto entropy = [](const std::vector<int>& targets, CrossEntropyOptions options) {
         return [=](Leaves x) {
             Shape shape = x[0].shape();
             shape.pop_back();
@@ -339,7 +339,7 @@ TEST_CASE("gradients of the recurrent cells") {
 TEST_CASE("gradients of attention") {
     const auto additive = [](Leaves x) { return additive_scores(x[0], x[1], x[2]); };
     const auto context = [](Leaves x) { return attention_context(x[0], x[1]); };
-    const auto weights = [](int heads, Tensor mask, bool causal) {
+    const auto weights = [](int heads, const Tensor& mask, bool causal) {
         return [=](Leaves x) { return attention_weights(x[0], x[1], heads, mask, causal); };
     };
     const Tensor padding({2, 1, 1, 4}, {1, 1, 0, 1, 1, 0, 0, 0});

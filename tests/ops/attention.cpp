@@ -13,7 +13,8 @@ namespace {
 Tensor split_heads(const Tensor& x, int heads) { return transpose(reshape(x, {x.size(0), x.size(1), heads, -1}), 1, 2); }
 
 Tensor composed_weights(const Tensor& q, const Tensor& k, int heads, const Tensor& mask) {
-    const double scale = 1 / std::sqrt(static_cast<real>(q.size(2) / heads));
+    const int width = q.size(2) / heads;
+    const double scale = 1 / std::sqrt(static_cast<real>(width));
     return masked_softmax(matmul(split_heads(q, heads), transpose(split_heads(k, heads))) * scale, mask);
 }
 

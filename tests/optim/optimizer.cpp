@@ -8,7 +8,7 @@ using namespace lookback::expect;
 
 namespace {
 
-Tensor parameter(Values values, Values gradient_values) {
+Tensor parameter(const Values& values, const Values& gradient_values) {
     Tensor w = Tensor({static_cast<int>(values.size())}, values).requires_grad();
     w.zero_grad();
     std::ranges::copy(gradient_values, w.grad());
