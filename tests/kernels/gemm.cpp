@@ -81,6 +81,20 @@ TEST_CASE("every gemm form has the bits of the reference loops, for all shapes u
     CHECK(wrong == 0);
 }
 
+TEST_CASE("one row and two, which take wider tiles, have the bits of the reference loops for all widths up to 300") {
+    Numbers numbers(2);
+    int wrong = 0;
+    for (const Form& form : forms)
+        for (int M : {1, 2})
+            for (int N = 41; N <= 300; ++N)
+                for (int K : {1, 33, 400}) {
+                    const Product product(form, M, N, K, numbers, 3);
+                    const bool equal = test::same(product.by(form.fast), product.by(form.plain));
+                    if (!equal && wrong++ < 10) FAIL_CHECK(form.name << ' ' << M << ' ' << N << ' ' << K);
+                }
+    CHECK(wrong == 0);
+}
+
 TEST_CASE("every gemm form has the bits of the reference loops, for 200 larger shapes with gaps between rows") {
     Numbers numbers(3);
     for (const Form& form : forms)
