@@ -1,6 +1,9 @@
 # Sourced by tutorials/run.sh and tests/run.sh, which set $root, the checkout: finds or installs what a build needs, and
 # configures and builds. POSIX sh. Speaks on stderr, and only when there is something to do.
 
+# An object that ccache kept from another folder would lead a debugger to that folder's sources, which may be gone.
+export CCACHE_HASHDIR=1
+
 say() { printf 'lookback: %s\n' "$*" >&2; }
 
 fail() {
