@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <mutex>
 #include <new>
+#include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define LOOKBACK_ADDRESS_SANITIZER 1
@@ -20,9 +21,12 @@ namespace {
 
 constexpr std::size_t cache_line = 64;
 
+class Heap;
+
 // What stands before each buffer. Blocks lie side by side in a region, which came from the system in one piece; a block that
 // is given back grows together with its free neighbours, so sentences of all lengths can use the same memory.
 struct alignas(cache_line) Block {
+    Heap* heap;
     std::size_t size;          // in bytes, with this header
     Block* lower;              // neighbour at the lower address, null at a region's start
     bool is_free, is_last;     // is_last: the region ends here
@@ -45,9 +49,8 @@ class Heap {
         return reinterpret_cast<real*>(block + 1);
     }
 
-    void release(real* buffer) {
+    void release(Block* block) {
         const std::lock_guard lock(mutex);
-        Block* block = reinterpret_cast<Block*>(buffer) - 1;
         if (!block->is_last && block->upper()->is_free) {
             take_out(block->upper());
             merge(block, block->upper());
@@ -88,7 +91,7 @@ class Heap {
 
     Block* add_region(std::size_t size) {
         auto* block = static_cast<Block*>(::operator new (size, std::align_val_t{cache_line}));
-        *block = {.size = size, .lower = nullptr, .is_free = false, .is_last = true, .next = nullptr, .previous = nullptr};
+        *block = {.heap = this, .size = size, .lower = nullptr, .is_free = false, .is_last = true, .next = nullptr, .previous = nullptr};
         put_in(block);
         return block;
     }
@@ -99,7 +102,7 @@ class Heap {
         block->size = size;
         block->is_last = false;
         Block* upper = block->upper();
-        *upper = {.size = rest, .lower = block, .is_free = false, .is_last = was_last, .next = nullptr, .previous = nullptr};
+        *upper = {.heap = this, .size = rest, .lower = block, .is_free = false, .is_last = was_last, .next = nullptr, .previous = nullptr};
         if (!was_last) upper->upper()->lower = upper;
         put_in(upper);
     }
@@ -128,11 +131,32 @@ class Heap {
     }
 };
 
-// Never destroyed: tensors in static storage may be freed later than it would be.
-[[maybe_unused]] Heap& heap() {    // unused under the address sanitizer
-    static Heap& instance = *new Heap;
-    return instance;
-}
+// A thread's own heap: what it gives back is in its core's cache when it asks again. A thread that ends leaves its heap to the next
+// one. Never destroyed: tensors in static storage may be freed later than it would be.
+class HeapOfThread {
+  public:
+    HeapOfThread() {
+        const std::lock_guard lock(mutex());
+        if (idle().empty()) idle().push_back(new Heap);
+        heap = idle().back();
+        idle().pop_back();
+    }
+    ~HeapOfThread() {
+        const std::lock_guard lock(mutex());
+        idle().push_back(heap);
+    }
+    Heap* heap;
+
+  private:
+    static std::mutex& mutex() {
+        static std::mutex& instance = *new std::mutex;
+        return instance;
+    }
+    static std::vector<Heap*>& idle() {
+        static std::vector<Heap*>& instance = *new std::vector<Heap*>;
+        return instance;
+    }
+};
 
 }    // namespace
 
@@ -143,9 +167,14 @@ real* acquire_buffer(std::size_t count) {
 }
 void release_buffer(real* buffer) { ::operator delete (buffer, std::align_val_t{cache_line}); }
 #else
-real* acquire_buffer(std::size_t count) { return heap().acquire(count * sizeof(real)); }
+real* acquire_buffer(std::size_t count) {
+    static thread_local HeapOfThread own;
+    return own.heap->acquire(count * sizeof(real));
+}
 void release_buffer(real* buffer) {
-    if (buffer) heap().release(buffer);
+    if (!buffer) return;
+    Block* block = reinterpret_cast<Block*>(buffer) - 1;
+    block->heap->release(block);
 }
 #endif
 
