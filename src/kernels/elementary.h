@@ -154,8 +154,9 @@ V log(V x) {
 }
 
 // tanh |x| = 1 - 2 e / (1 + e) with e = e^(-2|x|); near 0, where that loses digits, a polynomial.
+// (The compiler would call it, and load its constants each time.)
 template <class V>
-V tanh(V x) {
+[[gnu::always_inline]] inline V tanh(V x) {
     const V size = magnitude(x), square = x * x;
     const V small = fma(x * square, polynomial(tanh_terms, square), x);
     const Exponential<V> inner = exponential(size > 32 ? all<V>(-64) : size * -2);

@@ -88,13 +88,14 @@ void sigmoid_backward(std::size_t n, const real* y, const real* dy, real* dx);  
 
 // ---- Additive attention for one target position (Bahdanau, Cho & Bengio 2015, appendix A.1.2). -------------------------------
 
-// t(s,a) = tanh(q(a) + keys(s,a)), score(s) = dot(A, v, t(s,:)). q, v (A); keys, t (S,A); score (S).
-void additive_score(int S, int A, const real* q, const real* keys, const real* v, real* t, real* score);
+// t(s,a) = tanh(q(a) + keys(s,a)), score(s) = dot(A, v, t(s,:)). q, v (A); keys (S,A); score (S).
+void additive_score(int S, int A, const real* q, const real* keys, const real* v, real* score);
 
-// Adds to dq, dv (A) and dkeys (S,A), s = 0, 1, ..., S-1 in this order:
+// Adds to dq, dv (A) and dkeys (S,A), s = 0, 1, ..., S-1 in this order, with t computed anew:
 //     dpre = (dscore(s) v(a)) fma(-t, t, 1);   dq(a) = dq(a) + dpre;   dkeys(s,a) = dkeys(s,a) + dpre;
 //     dv(a) = fma(dscore(s), t(s,a), dv(a))
-void additive_score_backward(int S, int A, const real* dscore, const real* t, const real* v, real* dq, real* dkeys, real* dv);
+void additive_score_backward(int S, int A, const real* dscore, const real* q, const real* keys, const real* v, real* dq,
+                             real* dkeys, real* dv);
 
 // ---- Optimiser. --------------------------------------------------------------------------------------------------------------
 

@@ -166,22 +166,25 @@ void sigmoid_backward(std::size_t n, const real* y, const real* dy, real* dx) {
     for (std::size_t i = 0; i < n; ++i) dx[i] = std::fma(dy[i], std::fma(-y[i], y[i], y[i]), dx[i]);
 }
 
-void additive_score(int S, int A, const real* q, const real* keys, const real* v, real* t, real* score) {
+void additive_score(int S, int A, const real* q, const real* keys, const real* v, real* score) {
     for (int s = 0; s < S; ++s) {
-        const std::size_t row = std::size_t(s) * A;
-        for (int a = 0; a < A; ++a) t[row + a] = elementary::tanh(q[a] + keys[row + a]);
-        score[s] = dot(A, v, t + row);
+        real lane[16] = {};
+        for (int a = 0; a < A; ++a)
+            lane[a % 16] = std::fma(v[a], elementary::tanh(q[a] + keys[std::size_t(s) * A + a]), lane[a % 16]);
+        score[s] = fold(lane);
     }
 }
 
-void additive_score_backward(int S, int A, const real* dscore, const real* t, const real* v, real* dq, real* dkeys, real* dv) {
+void additive_score_backward(int S, int A, const real* dscore, const real* q, const real* keys, const real* v, real* dq,
+                             real* dkeys, real* dv) {
     for (int s = 0; s < S; ++s)
         for (int a = 0; a < A; ++a) {
             const std::size_t sa = std::size_t(s) * A + a;
-            const real dpre = (dscore[s] * v[a]) * std::fma(-t[sa], t[sa], real(1));
+            const real t = elementary::tanh(q[a] + keys[sa]);
+            const real dpre = (dscore[s] * v[a]) * std::fma(-t, t, real(1));
             dq[a] = dq[a] + dpre;
             dkeys[sa] = dkeys[sa] + dpre;
-            dv[a] = std::fma(dscore[s], t[sa], dv[a]);
+            dv[a] = std::fma(dscore[s], t, dv[a]);
         }
 }
 

@@ -40,8 +40,9 @@ void relu_backward(std::size_t n, const real* y, const real* dy, real* dx);
 void tanh_backward(std::size_t n, const real* y, const real* dy, real* dx);
 void sigmoid_backward(std::size_t n, const real* y, const real* dy, real* dx);
 
-void additive_score(int S, int A, const real* q, const real* keys, const real* v, real* t, real* score);
-void additive_score_backward(int S, int A, const real* dscore, const real* t, const real* v, real* dq, real* dkeys, real* dv);
+void additive_score(int S, int A, const real* q, const real* keys, const real* v, real* score);
+void additive_score_backward(int S, int A, const real* dscore, const real* q, const real* keys, const real* v, real* dq,
+                             real* dkeys, real* dv);
 
 void adam(std::size_t n, real* w, const real* g, real* m, real* v, const AdamStep& step);
 

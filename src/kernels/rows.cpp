@@ -178,34 +178,32 @@ void sigmoid_backward(size_t n, const real* y, const real* dy, real* dx) {
     });
 }
 
-void additive_score(int S, int A, const real* q, const real* keys, const real* v, real* t, real* score) {
-    if (use_reference()) return reference::additive_score(S, A, q, keys, v, t, score);
+void additive_score(int S, int A, const real* q, const real* keys, const real* v, real* score) {
+    if (use_reference()) return reference::additive_score(S, A, q, keys, v, score);
     for (int s = 0; s < S; ++s) {
         const real* key = keys + size_t(s) * A;
-        real* out = t + size_t(s) * A;
         SixteenLanes total;
         total.run(A, [=](Vector& lane, size_t a, auto part) {
-            const Vector y = elementary::tanh(load(q + a, part) + load(key + a, part));
-            store(out + a, part, y);
-            lane = fma(load(v + a, part), y, lane);
+            lane = fma(load(v + a, part), elementary::tanh(load(q + a, part) + load(key + a, part)), lane);
         });
         score[s] = total.folded();
     }
 }
 
-void additive_score_backward(int S, int A, const real* dscore, const real* t, const real* v, real* dq, real* dkeys, real* dv) {
-    if (use_reference()) return reference::additive_score_backward(S, A, dscore, t, v, dq, dkeys, dv);
+void additive_score_backward(int S, int A, const real* dscore, const real* q, const real* keys, const real* v, real* dq,
+                             real* dkeys, real* dv) {
+    if (use_reference()) return reference::additive_score_backward(S, A, dscore, q, keys, v, dq, dkeys, dv);
     const Vector one = elementary::all<Vector>(1);
     each(A, [=](size_t a, auto part) {    // a outside and s inside keeps dq and dv in registers
-        const Vector weight = load(v + a, part);
+        const Vector query = load(q + a, part), weight = load(v + a, part);
         Vector dq_sum = load(dq + a, part), dv_sum = load(dv + a, part);
         for (int s = 0; s < S; ++s) {
             const size_t sa = size_t(s) * A + a;
-            const Vector ds = elementary::all<Vector>(dscore[s]), y = load(t + sa, part);
-            const Vector dpre = (ds * weight) * fma(-y, y, one);
+            const Vector ds = elementary::all<Vector>(dscore[s]), t = elementary::tanh(query + load(keys + sa, part));
+            const Vector dpre = (ds * weight) * fma(-t, t, one);
             dq_sum = dq_sum + dpre;
             store(dkeys + sa, part, load(dkeys + sa, part) + dpre);
-            dv_sum = fma(ds, y, dv_sum);
+            dv_sum = fma(ds, t, dv_sum);
         }
         store(dq + a, part, dq_sum);
         store(dv + a, part, dv_sum);

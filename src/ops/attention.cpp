@@ -17,21 +17,19 @@ namespace op {
 
 // y_ts = sum_a v_a h_tsa,  h_tsa = tanh(q_ta + k_sa)
 // dpre_tsa = dy_ts v_a (1 - h_tsa^2)            dq_ta = sum_s dpre_tsa          dk_sa = sum_t dpre_tsa          dv_a = sum_ts dy_ts h_tsa
-struct AdditiveScores final : Node {
+struct AdditiveScores final : Node {    // h would be (B, T, S, A), more than all else: backward computes it anew
     int B, T, S, A;
-    Buffer saved_h;    // (B, T, S, A)
 
     void forward() override {
         const real *q = inputs[0].data(), *k = inputs[1].data(), *v = inputs[2].data();
-        real* h = saved_h.resize(size * A);
         for (int b = 0; b < B; ++b)
             for (int t = 0; t < T; ++t) {
                 const int row = b * T + t;
-                kernels::additive_score(S, A, q + row * A, k + b * S * A, v, h + row * S * A, data + row * S);
+                kernels::additive_score(S, A, q + row * A, k + b * S * A, v, data + row * S);
             }
     }
     void backward() override {
-        const real *v = inputs[2].data(), *h = saved_h.data, *dy = grad;
+        const real *q = inputs[0].data(), *k = inputs[1].data(), *v = inputs[2].data(), *dy = grad;
         // The kernel fills all three, each in an array of its own: what nobody asked for is thrown away, and where query and
         // key are one tensor, dq is added to it afterwards.
         Buffer unwanted, separate;
@@ -45,7 +43,8 @@ struct AdditiveScores final : Node {
         for (int b = 0; b < B; ++b)
             for (int t = 0; t < T; ++t) {
                 const int row = b * T + t;
-                kernels::additive_score_backward(S, A, dy + row * S, h + row * S * A, v, dq + row * A, dk + b * S * A, dv);
+                kernels::additive_score_backward(S, A, dy + row * S, q + row * A, k + b * S * A, v, dq + row * A, dk + b * S * A,
+                                                 dv);
             }
         if (one_tensor) kernels::accumulate(inputs[0].size(), dq, dk);
     }

@@ -27,10 +27,10 @@ class Heap;
 // is given back grows together with its free neighbours, so sentences of all lengths can use the same memory.
 struct alignas(cache_line) Block {
     Heap* heap;
-    std::size_t size;          // in bytes, with this header
-    Block* lower;              // neighbour at the lower address, null at a region's start
-    bool is_free, is_last;     // is_last: the region ends here
-    Block *next, *previous;    // in its list of free blocks of like size
+    std::size_t size;                              // in bytes, with this header
+    Block* lower = nullptr;                        // neighbour at the lower address, null at a region's start
+    bool is_free = false, is_last = true;          // is_last: the region ends here
+    Block *next = nullptr, *previous = nullptr;    // in its list of free blocks of like size
 
     Block* upper() { return reinterpret_cast<Block*>(reinterpret_cast<std::byte*>(this) + size); }
 };
@@ -64,7 +64,7 @@ class Heap {
     }
 
   private:
-    static constexpr std::size_t region_bytes = std::size_t{16} << 20;
+    static constexpr std::size_t region_bytes = std::size_t{8} << 20;
     static constexpr int list_count = 192, lists_a_word = 64;
     std::mutex mutex;
     Block* lists[list_count] = {};                           // free blocks by size, four lists for each power of two
@@ -91,7 +91,7 @@ class Heap {
 
     Block* add_region(std::size_t size) {
         auto* block = static_cast<Block*>(::operator new (size, std::align_val_t{cache_line}));
-        *block = {.heap = this, .size = size, .lower = nullptr, .is_free = false, .is_last = true, .next = nullptr, .previous = nullptr};
+        *block = {.heap = this, .size = size};
         put_in(block);
         return block;
     }
@@ -102,7 +102,7 @@ class Heap {
         block->size = size;
         block->is_last = false;
         Block* upper = block->upper();
-        *upper = {.heap = this, .size = rest, .lower = block, .is_free = false, .is_last = was_last, .next = nullptr, .previous = nullptr};
+        *upper = {.heap = this, .size = rest, .lower = block, .is_last = was_last};
         if (!was_last) upper->upper()->lower = upper;
         put_in(upper);
     }

@@ -6,8 +6,8 @@
 
 namespace lookback {
 
-// Buffers of reals on 64-byte boundaries, uninitialised. What is given back is kept for all threads, so that a training step
-// reuses the memory of the step before and asks the system for nothing.
+// Buffers of reals on 64-byte boundaries, uninitialised. What is given back, by any thread, is kept for the thread that had asked for
+// it, so that a training step reuses the memory of the step before and asks the system for nothing.
 real* acquire_buffer(std::size_t count);
 void release_buffer(real* buffer);
 

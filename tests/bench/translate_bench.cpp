@@ -107,9 +107,10 @@ int main(int argc, char** argv) {
             settings.model = "?";
     }
     try {
-        const std::vector<Pair> pairs = read_pairs(settings.file);
+        std::vector<Pair> pairs = read_pairs(settings.file);
         const Vocabulary source = vocabulary_of(pairs, &Pair::source), target = vocabulary_of(pairs, &Pair::target);
         const std::vector<Example> examples = encode(pairs, source, target);
+        pairs = {};    // the words are half of a small model's memory
         Random random(1);
         const int V = source.size(), W = target.size(), H = settings.width;
         if (settings.model == "fixed") {

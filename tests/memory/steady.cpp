@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <barrier>
 #include <cstdlib>
 #include <fstream>
 #include <new>
@@ -46,7 +47,8 @@ namespace {
 
 std::vector<Example> examples_of(const Corpus& corpus) { return encode(corpus.train, corpus.source, corpus.target); }
 
-// The five beats, on two threads. The first two batches are the longest sentences: what is longer than all before needs more memory.
+// The five beats, on two threads, each with a heap of its own. The first two batches are the longest sentences: what is longer than all
+// before needs more memory.
 template <class Model>
 class Training {
   public:
@@ -63,6 +65,7 @@ class Training {
         const std::vector<Batch> parts = shards(batch, shard_count);
         zero_grad(model);
         parallel.backward(static_cast<int>(parts.size()), [&](Model& replica, int part) {
+            if (steps <= 2 && begun++ % shard_count < 2) both.arrive_and_wait();    // each thread takes one of the longest
             return cross_entropy(replica(parts[part]), parts[part].target_out,
                                  {.ignore_index = Vocabulary::pad, .divisor = static_cast<double>(batch.target_tokens)});
         });
@@ -80,6 +83,8 @@ class Training {
     Adam adam{model, {}};
     DataParallel<Model> parallel{model, shard_count, workers};
     int steps = 0;
+    std::atomic<int> begun = 0;
+    std::barrier<> both{2};
 };
 
 template <class Model>

@@ -204,7 +204,7 @@ class Body {
             }
         }
         if (name == "additive_score_backward")
-            for (const std::string& sizes : {a[1] + ", " + a[5], a[0] + " * " + a[1] + ", " + a[6], a[1] + ", " + a[7]}) {
+            for (const std::string& sizes : {a[1] + ", " + a[6], a[0] + " * " + a[1] + ", " + a[7], a[1] + ", " + a[8]}) {
                 as_assignment(sizes);
                 as_difference(sizes);
             }
