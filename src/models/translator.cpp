@@ -45,8 +45,8 @@ FixedVector::State FixedVector::start(const Ids& source, const std::vector<int>&
 }
 
 Tensor FixedVector::step(const std::vector<int>& tokens, State& state) const {
-    const Tensor from_token =
-        linear(target_embedding(one_token_each(tokens)), decoder.weight_ih, decoder.bias_ih, token_columns(target_embedding));
+    const Tensor from_token = embedded_linear(one_token_each(tokens), target_embedding, decoder.weight_ih, decoder.bias_ih,
+                                              token_columns(target_embedding));
     state.h = decoder.step(from_token + state.from_sentence, state.h);
     return out(state.h);
 }
@@ -112,13 +112,14 @@ AttentionTranslator::State AttentionTranslator::start(const Ids& source, const s
 
 Tensor AttentionTranslator::step(const std::vector<int>& tokens, State& state) const {
     const int B = state.h.size(0), H = decoder.hidden();
-    const Tensor embedded = target_embedding(one_token_each(tokens));
+    const Ids ids = one_token_each(tokens);
     const Attended attended = attention(reshape(state.h, {B, 1, H}), state.prepared, state.memory, state.key_padding);
     const Tensor context = reshape(attended.context, {B, -1});
-    const Tensor from_token = linear(embedded, decoder.weight_ih, decoder.bias_ih, token_columns(target_embedding));
+    const Tensor from_token =
+        embedded_linear(ids, target_embedding, decoder.weight_ih, decoder.bias_ih, token_columns(target_embedding));
     state.h = decoder.step(from_token + linear(context, decoder.weight_ih, {}, context_columns(target_embedding)), state.h);
     state.weights = select(attended.weights, 1, 0);
-    return out(concat({state.h, context, embedded}, 1));
+    return out(concat({state.h, context, target_embedding(ids)}, 1));
 }
 
 void AttentionTranslator::State::keep(const std::vector<int>& rows) {

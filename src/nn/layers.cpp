@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "lookback/ops/softmax.h"
+#include "tensor/frozen.h"
 
 namespace lookback {
 
@@ -45,6 +46,10 @@ void Embedding::parameters(const Visit& visit) { visit("weight", weight); }
 
 Tensor embedded_linear(const Ids& ids, const Embedding& table, const Tensor& weight, const Tensor& bias, Block block,
                        Where where) {
+    if (Tensor* rows = frozen_result({table.weight, weight, bias}, {block.row, block.rows, block.column, block.columns})) {
+        if (!*rows) *rows = linear(table.weight, weight, bias, block, where);
+        return embedding(ids, *rows, where);
+    }
     Ids distinct{{0}, {}}, place{ids.shape, {}};    // each token once, and where it stands among these
     std::vector<int> place_of(static_cast<std::size_t>(table.weight.size(0)), -1);
     for (const int id : ids.values) {

@@ -1,22 +1,22 @@
 #include "tensor/frozen.h"
 
+#include <map>
 #include <optional>
-#include <unordered_map>
 
 #include "kernels/kernels.h"
 #include "lookback/tensor/node.h"
-#include "tensor/memory.h"
 
 namespace lookback {
 
 namespace {
 
 struct Kept {
-    Tensor weight;    // holds the node, so that no other gets its address
-    Buffer transpose;
+    FrozenOf of;    // holds the nodes, so that no other gets their addresses
+    Tensor result;
 };
+using Key = std::pair<std::array<const Node*, 3>, std::array<int, 4>>;
 
-thread_local std::optional<std::unordered_map<const Node*, Kept>> kept;
+thread_local std::optional<std::map<Key, Kept>> kept;
 
 }    // namespace
 
@@ -28,15 +28,27 @@ Frozen::~Frozen() {
     if (outermost) kept.reset();
 }
 
-const real* frozen_transpose(const Tensor& weight) {
-    if (!kept || weight.node->id != 0) return nullptr;
-    Kept& entry = (*kept)[weight.node];
-    if (!entry.weight) {
-        const int rows = weight.size(0), columns = weight.size(1);
-        entry.weight = weight;
-        kernels::transpose(rows, columns, weight.data(), columns, entry.transpose.resize(weight.size()), rows);
+Tensor* frozen_result(const FrozenOf& of, const std::array<int, 4>& part) {
+    if (!kept) return nullptr;
+    Key key{{}, part};
+    for (std::size_t i = 0; i < of.size(); ++i) {
+        if (of[i] && of[i].node->id != 0) return nullptr;
+        key.first[i] = of[i].node;
     }
-    return entry.transpose.data;
+    Kept& entry = (*kept)[key];
+    if (!entry.result) entry.of = of;
+    return &entry.result;
+}
+
+const real* frozen_transpose(const Tensor& weight) {
+    Tensor* result = frozen_result({weight});
+    if (!result) return nullptr;
+    if (!*result) {
+        const int rows = weight.size(0), columns = weight.size(1);
+        *result = Tensor({columns, rows});
+        kernels::transpose(rows, columns, weight.data(), columns, result->data(), rows);
+    }
+    return result->data();
 }
 
 }    // namespace lookback

@@ -1,11 +1,17 @@
 #pragma once
 
+#include <array>
+
 #include "lookback/tensor/tensor.h"
 
 namespace lookback {
 
-// The transpose of a weight (N, K), row-major, kept as long as the thread's outermost Frozen lives; null where there is none, or if
-// the tensor was computed: it is made anew at each step.
+// Where to keep what is computed of these weights alone (and of this part of them) as long as the thread's outermost Frozen lives: an
+// empty tensor at first. Null where there is none, or if one of them was computed: it is made anew at each step.
+using FrozenOf = std::array<Tensor, 3>;
+Tensor* frozen_result(const FrozenOf& of, const std::array<int, 4>& part = {});
+
+// The transpose of a weight (N, K), row-major, kept in this way.
 const real* frozen_transpose(const Tensor& weight);
 
 }    // namespace lookback

@@ -120,6 +120,29 @@ TEST_CASE("embedded_linear is linear after embedding: the same values to the bit
     CHECK_THROWS_AS(embedded_linear({{1}, {5}}, table, layer.weight), std::invalid_argument);
 }
 
+TEST_CASE("under Frozen, embedded_linear keeps the products of a whole table: each block and bias its own, with the same bits") {
+    const Ids ids{{2, 3}, {4, 1, 4, 0, 1, 4}};
+    Random random(1);
+    Embedding table(5, 3, random), other_table(5, 3, random);
+    const Linear layer(4, 6, random);
+    const auto all = [&] {
+        std::vector<std::vector<real>> values;
+        for (const Embedding* from : {&table, &other_table})
+            for (const Tensor& bias : {layer.bias, Tensor()})
+                for (const Block block : {Block{.columns = 3}, Block{.column = 1}, Block{.row = 2, .columns = 3}})
+                    values.push_back(embedded_linear(ids, *from, layer.weight, bias, block).values());
+        return values;
+    };
+    const auto before = all();
+    {
+        const Frozen frozen;
+        for (int time = 0; time < 2; ++time) CHECK(all() == before);
+        CHECK_THROWS_AS(embedded_linear({{1}, {5}}, table, layer.weight, {}, {.columns = 3}), std::invalid_argument);
+    }
+    table.weight.data()[4 * 3] += 1;
+    CHECK(all() != before);    // nothing was kept beyond
+}
+
 TEST_CASE("a recurrent net over tokens is the net over their embeddings, in both directions") {
     const Ids tokens{{2, 3}, {4, 1, 4, 0, 1, 4}};
     Random random(1);
