@@ -29,7 +29,7 @@ compare() {
         [ -z "$python" ] || "$python" "$root/tests/bench/torch_translate.py" "$train" "$@" --seconds "$seconds" >>"$results/torch-$name"
         for threads in 1 2; do "$bench" "$train" "$@" --seconds "$seconds" --threads $threads >>"$results/$threads-$name"; done
     done
-    for field in tokens_per_second batch_1 batch_64 peak_mib seconds_to_first_step; do
+    for field in tokens_per_second batch_1 batch_64 words_1 words_64 peak_mib seconds_to_first_step; do
         one=$(median "1-$name" $field) two=$(median "2-$name" $field) torch=-
         [ -z "$python" ] || torch=$(median "torch-$name" $field)
         echo "$*" "$field" "$one" "$two" "$torch" | awk '{

@@ -120,12 +120,15 @@ class Transformer(nn.Module):
 def greedy(model, x, longest):
     state, tokens = model.start(x), torch.full((len(x),), BEGIN)
     done = torch.zeros(len(x), dtype=torch.bool)
+    words = 0
     for _ in range(longest):
+        words += (~done).sum().item()
         logits, state = model.step(tokens, state)
         tokens = logits.argmax(-1)
         done |= tokens == END
         if done.all():
-            return
+            break
+    return words
 
 
 def read(path):
@@ -186,15 +189,17 @@ def main():
             break
 
     model.eval()
-    speed = {}
+    speed, words_speed = {}, {}
     with torch.no_grad():
         for size, count in ((1, 64), (64, 512)):
             sources = [torch.tensor(random.choice(pairs)[0]) for _ in range(count)]
-            begin = time.perf_counter()
+            words, begin = 0, time.perf_counter()
             for i in range(0, count, size):
                 x = pad_sequence(sources[i : i + size], batch_first=True)
-                greedy(model, x, 2 * x.shape[1])
-            speed[f"batch_{size}"] = round(count / (time.perf_counter() - begin), 1)
+                words += greedy(model, x, 2 * x.shape[1])
+            seconds = time.perf_counter() - begin
+            speed[f"batch_{size}"] = round(count / seconds, 1)
+            words_speed[f"words_{size}"] = round(words / seconds)
     print(
         json.dumps(
             {
@@ -204,6 +209,7 @@ def main():
                 "tokens_per_second": round(tokens / busy),
                 "loss": round(loss.item(), 4),
                 "greedy_sentences_per_second": speed,
+                "greedy_words_per_second": words_speed,
                 "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
                 "seconds_to_first_step": round(first, 3),
             }
