@@ -60,7 +60,7 @@ void show_engine() {
 
 // ---- 2. Training (04 training, 08 additive_attention) ----------------------------------------------------------------------
 
-// The same on many numbers at once. Five beats, as in every program of the course: zero_grad, loss, backward, clip, step.
+// The same on many numbers at once. Five beats, as in every program of the course from 05 on: zero_grad, loss, backward, clip, step.
 std::vector<double> train(AttentionTranslator& model, const std::vector<Example>& examples, const Options& options,
                           Workers& workers) {
     BatchStream stream(examples, batch_size, Random(options.seed));

@@ -2,7 +2,7 @@
 //
 // A program that computes a number leaves a graph behind: each value was made from others by +, - or *, and each of these steps
 // knows its own slope. The chain rule does the rest: multiply the slopes along a way, add up over all ways. Here that is
-// written out on single numbers, in some 30 lines. The rest of the course does nothing else, only on larger ones.
+// written out on single numbers, in some 50 lines. The rest of the course does nothing else, only on larger ones.
 //
 // What you will see   a graph with the gradient at each value, beside the same by hand, by small steps and from lookback; a
 //                     recursion that gives 8 where 4 is right; what `=` in place of `+=` breaks; three descents on a curve

@@ -365,6 +365,6 @@ int main(int argc, char** argv) {
 //   Why does a bare sum not see the wrong softmax?  All dy are 1, so the right dx is y_i (1 - sum_j y_j) = 0, and the wrong one
 //     is 1 - sum_j y_j = 0 as well.
 //   Why may softmax subtract the maximum as if it were a constant?  Whatever is subtracted divides out again: its slope is 0.
-//   Why do dx of layer_norm sum to 0 in each row?  To add the same to all of a row does not change y, so the slope that way is 0.
+//   Why does dx of layer_norm sum to 0 in each row?  To add the same to all of a row does not change y, so the slope that way is 0.
 //   A loss is NaN in step 5,000. Where do you look first?  explain_not_finite(loss): not where it was seen but where the first
 //     one was made. Most often it is a log, a division or a square root of 0, or an exp above 88.7.

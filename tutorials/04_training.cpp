@@ -288,7 +288,11 @@ int training(const Options& options) {
 
     Claims claims;
     std::vector<Trace> race;
-    LineChart chart{.title = "Five ways down", .x_label = "steps", .y_label = "loss", .series = {}, .overlay = true};
+    LineChart chart{.title = "Five ways down (losses above 3.4 are not drawn)",
+                    .x_label = "steps",
+                    .y_label = "loss",
+                    .series = {},
+                    .overlay = true};
     if (options.usual) chart.y_min = 2.4, chart.y_max = 3.4;
     fmt::print("\n3. Six ways down from one start   rate  library differs   training   validation\n");
     const auto run = [&](const std::string& name, const Rule& rule, const auto& with, bool scheduled = false) {
@@ -329,7 +333,7 @@ int training(const Options& options) {
     fmt::print("   x 0: inf, as all were 0; only {} learns: how often each word comes\n", learned);
 
     fmt::print("\n5. Loss of what is learned, and of sentences not seen           lowest, at step\n");
-    LineChart heart{"Learned by heart: loss of sentences not seen", "steps", "loss", {}};
+    LineChart heart{"Learned by heart: the loss, of sentences not seen and of those 100", "steps", "loss", {}};
     const auto compare = [&](const char* name, const Trace& trace) {
         const std::vector<double>& losses = trace.valid_losses;
         const auto lowest = std::ranges::min_element(losses);
@@ -342,7 +346,7 @@ int training(const Options& options) {
     const Trace hundred = compare("100 sentences", train("100 sentences", net(), AdamOptions{.lr = 0.005}, few, valid, options));
     const Trace decayed = compare(
         "100, with decay 1", train("100, with decay 1", net(), AdamOptions{.lr = 0.005, .weight_decay = 1}, few, valid, options));
-    heart.series.push_back(curve_of("those 100 sentences", hundred.losses));
+    heart.series.push_back(curve_of("the 100 learned from", hundred.losses));
     if (!options.out.empty()) write_file(options.out / "curves.svg", svg::line_chart(chart));
     if (!options.out.empty()) write_file(options.out / "by_heart.svg", svg::line_chart(heart));
 
@@ -396,5 +400,5 @@ int main(int argc, char** argv) {
 //   Why does only out.bias learn when all weights are 0?  The others' gradients have a factor that is 0: hidden, or a weight.
 //   Why is momentum at rate 0.1 as fast as SGD at rate 1?  v is g + 0.9 g + 0.81 g + ..., ten times g where g stays the same.
 //   Which figure shows a wrong rate before the loss does?  The update as a share of the weights: 4e-05 leads nowhere, 4e+00
-//     leaves nothing of the net. 1e-3 to 1e-2 is usual. (Of weights that are 0 any change is inf, and says nothing.)
+//     leaves nothing of the net. 1e-3 to a few 1e-2 is usual. (Of weights that are 0 any change is inf, and says nothing.)
 //   When is the net that knows 100 sentences at its best?  After 150 steps. Then it learns what is true of these sentences alone.

@@ -64,7 +64,7 @@ Tensor gru_step(const Cell& cell, const Tensor& x, const Tensor& h) {
     const Seen seen(cell, x, h);
     const Tensor r = sigmoid(seen.both(0));              // how much of the old state is asked for what is new
     const Tensor z = sigmoid(seen.both(1));              // how much of it is held
-    const Tensor n = tanh(seen.x(2) + r * seen.h(2));    // what is new
+    const Tensor n = tanh(seen.x(2) + r * seen.h(2));    // what is new (Cho et al. multiply r into h first)
     const Tensor written = (1 - z) * n, held = z * h;    // one by one: C++ leaves open which side of a + it computes first
     return written + held;
 }

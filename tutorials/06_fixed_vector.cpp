@@ -279,7 +279,8 @@ int fixed_vector(const Options& options) {
         if (interrupted()) return Claims().report();
     }
     const double once = runs[1].loss / runs[0].loss - 1, every_word = runs[3].loss / runs[2].loss - 1;
-    fmt::print("   reversing changes the loss by {:+.0f} % (once) and {:+.0f} % (every word)\n", 100 * once, 100 * every_word);
+    fmt::print("   reversing changes the loss by {:+.0f} % (once) and {:+.0f} % (every word)\n", std::round(100 * once) + 0.0,
+               std::round(100 * every_word) + 0.0);    // + 0.0: no "-0"
 
     double first = 1;
     for (const Run& run : runs) first = std::min(first, std::ranges::min(run.first_right));
@@ -361,7 +362,8 @@ int main(int argc, char** argv) {
 //   Why is it the last word that is lost?  It is said last: what the decoder's own states hold by then is mostly what was said.
 //     One that sees the vector again stumbles over its own mistakes: after the true words it is right three times as often.
 //   Why does reversing not help the decoder that sees the vector at every word?  The way from a word to its translation ends in
-//     that vector, one step before the translation: reversing only decides which words were read last.
-//   Why is the gradient over 35 cells 4e-09 and over 19 cells 1e-05?  Each cell passes on less than it gets: about half.
+//     that vector, one step before the translation: reversing only decides which words were read last. (After training, in longer
+//     sentences, the reversed one says the last word right more often, 0.35 against 0.24: a short way is not all that counts.)
+//   Why is the gradient over 35 cells 4e-09 and over 19 cells 1e-05?  Each cell passes on less than it gets: 0.61^16 is 4e-04.
 //   Why select_rows, and not a loop to the length of each sentence?  So that a batch is one product a step; a row that has
 //     ended keeps its state, and its gradient goes around the step.

@@ -10,7 +10,8 @@
 // Predict             A dot product has no weights to learn and compares each number of the state with the same number of the
 //                     memory. Will it be worse than a score with weights? How much of a difference may be chance?
 // Break on            lookback::op::AdditiveScores::backward, lookback::op::MaskedSoftmax::forward, Translator::say
-// Papers              Luong et al. 2015, arXiv:1508.04025, sections 3.1 and 3.3; Bahdanau et al. 2015, arXiv:1409.0473, section 3.1
+// Papers              Luong et al. 2015, arXiv:1508.04025, sections 3, 3.1 and 3.3;
+//                     Bahdanau et al. 2015, arXiv:1409.0473, section 3.1
 
 #include <fmt/format.h>
 
@@ -316,7 +317,7 @@ int score_functions(const Options& options) {
     }
 
     const char* const head = "time  exact match, 3 seeds  mean  spread looks right  entropy";
-    fmt::print("\n2. Each learns from the same {} batches of {}; the state that has read y asks\n", options.steps, batch_size);
+    fmt::print("\n2. From {} batches of {} each; the state that has read the word before asks\n", options.steps, batch_size);
     fmt::print("   {:<16}{}\n", "score", head);
     for (int kind = 0; kind < 5; ++kind) print_summary(names[kind], &runs[kind * seeds]);
 

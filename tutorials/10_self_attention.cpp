@@ -423,5 +423,5 @@ int main(int argc, char** argv) {
 //   Why both W_q and W_k?  With one for both, "love" would score "you" as "you" scores "love", and itself nearly always high.
 //   Where does a hidden word's gradient end?  In the softmax, dx = y (dy - sum dy y), and in the sum, dv_s = y_s dfound: its y is 0.
 //   What grows with the number of words, if not the ops in a row?  The work: T^2 scores, where an RNN takes T steps (table 1).
-//   Why does "with positions" fail on test-3, and why does "we" look at "see"?  Sentences of test-3 are longer than 14 words:
+//   Why does "with positions" fail on test-3, and why does "we" look at "see"?  Most sentences of test-3 are longer than 14 words:
 //     nothing was learned about such places. And before the first word always stands <s>: it need not look for that.
