@@ -4,7 +4,7 @@
 //
 //     mutate BUILD [OP.cpp...]        e.g. mutate .build/tests src/ops/softmax.cpp
 //
-// What survives today (10 of 1,363) changes nothing: a buffer larger than needed (recurrent.cpp, three), the size of query for that
+// What survives today (10 of 1,370) changes nothing: a buffer larger than needed (recurrent.cpp, three), the size of query for that
 // of key where both are one tensor, and 0 written over 0 (attention.cpp, four), no return before a loop that does nothing
 // (lookup.cpp), a size that no loop uses (shape.cpp), and rows of one element, whose softmax has no gradient (softmax.cpp).
 //
