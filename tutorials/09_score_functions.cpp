@@ -10,8 +10,7 @@
 // Predict             A dot product has no weights to learn and compares each number of the state with the same number of the
 //                     memory. Will it be worse than a score with weights? How much of a difference may be chance?
 // Break on            lookback::op::AdditiveScores::backward, lookback::op::MaskedSoftmax::forward, Translator::say
-// Papers              Luong et al. 2015, arXiv:1508.04025, sections 3, 3.1 and 3.3;
-//                     Bahdanau et al. 2015, arXiv:1409.0473, section 3.1
+// Papers              Luong et al. 2015, arXiv:1508.04025, sections 3 to 3.3; Bahdanau et al. 2015, arXiv:1409.0473, section 3.1
 
 #include <fmt/format.h>
 

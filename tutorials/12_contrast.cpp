@@ -397,5 +397,4 @@ int main(int argc, char** argv) {
 //   Why do attention and Transformer fail at 7 clauses, too?  Training ends at 5: no state, no position, no look was ever so far in.
 //   Why may the fixed vector train for twice as many steps?  The budget is time, and its step costs half. Steps are not
 //     what it lacks: with half as many the others make hardly a mistake.
-//   Is 0.94 against 0.99 a difference?  Of 200 sentences it is ten; the error of a difference is
-//     sqrt((0.94 x 0.06 + 0.99 x 0.01) / 200) = 0.018. It is hardly chance.
+//   Is 0.94 against 0.99 a difference?  Its error is sqrt((0.94 x 0.06 + 0.99 x 0.01) / 200) = 0.018: it is hardly chance.
