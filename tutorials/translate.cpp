@@ -112,6 +112,7 @@ class Interpreter {
         const Model model = load_translator<Model>(request.folder, request.model);
         if constexpr (std::is_same_v<Model, FixedVector>)
             if (request.map) throw BadInput("--map: the fixed vector does not look back: ask for --model attention");
+        const Frozen frozen;    // from sentence to sentence the weights stay as they are
         for (const std::string& sentence : request.sentences) say(model, sentence);
         if (!request.sentences.empty()) return status;
         if (::isatty(STDIN_FILENO)) fmt::print(stderr, "One sentence a line; Ctrl-D ends.\n");

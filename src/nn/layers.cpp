@@ -46,21 +46,29 @@ void Embedding::parameters(const Visit& visit) { visit("weight", weight); }
 
 Tensor embedded_linear(const Ids& ids, const Embedding& table, const Tensor& weight, const Tensor& bias, Block block,
                        Where where) {
-    if (Tensor* rows = frozen_result({table.weight, weight, bias}, {block.row, block.rows, block.column, block.columns})) {
-        if (!*rows) *rows = linear(table.weight, weight, bias, block, where);
-        return embedding(ids, *rows, where);
-    }
-    Ids distinct{{0}, {}}, place{ids.shape, {}};    // each token once, and where it stands among these
-    std::vector<int> place_of(static_cast<std::size_t>(table.weight.size(0)), -1);
+    const int V = table.weight.size(0);
+    Tensor* kept = frozen_result({table.weight, weight, bias}, {block.row, block.rows, block.column, block.columns});
+    const auto is_kept = [&](int id) { return kept && *kept && !std::isnan(kept->data()[id * kept->size(1)]); };
+    Ids distinct{{0}, {}}, place{ids.shape, {}};    // each new token once, and where it stands among these
+    std::vector<int> place_of(static_cast<std::size_t>(V), -1);
     for (const int id : ids.values) {
-        if (id < 0 || id >= table.weight.size(0)) return table(ids, where);    // which says what is wrong
-        if (place_of[id] < 0) {
+        if (id < 0 || id >= V) return table(ids, where);    // which says what is wrong
+        if (place_of[id] < 0 && !is_kept(id)) {
             place_of[id] = distinct.shape[0]++;
             distinct.values.push_back(id);
         }
         place.values.push_back(place_of[id]);
     }
-    return embedding(place, linear(table(distinct, where), weight, bias, block, where), where);
+    if (!kept) return embedding(place, linear(table(distinct, where), weight, bias, block, where), where);
+
+    // (V, out): the rows of all tokens met so far, NaN in the others.
+    if (!*kept || !distinct.values.empty()) {
+        const Tensor rows = linear(table(distinct, where), weight, bias, block, where);
+        const int N = rows.size(-1);
+        if (!*kept) std::fill_n((*kept = Tensor({V, N})).data(), V * N, real(NAN));
+        for (int i = 0; i < distinct.shape[0]; ++i) std::copy_n(rows.data() + i * N, N, kept->data() + distinct.values[i] * N);
+    }
+    return embedding(ids, *kept, where);
 }
 
 LayerNorm::LayerNorm(int size) : weight(constant_parameter({size}, 1)), bias(constant_parameter({size}, 0)) {}

@@ -120,8 +120,9 @@ TEST_CASE("embedded_linear is linear after embedding: the same values to the bit
     CHECK_THROWS_AS(embedded_linear({{1}, {5}}, table, layer.weight), std::invalid_argument);
 }
 
-TEST_CASE("under Frozen, embedded_linear keeps the products of a whole table: each block and bias its own, with the same bits") {
-    const Ids ids{{2, 3}, {4, 1, 4, 0, 1, 4}};
+TEST_CASE(
+    "under Frozen, embedded_linear keeps the products of tokens met before: each block and bias its own, with the same bits") {
+    Ids ids{{2, 3}, {4, 1, 4, 0, 1, 4}};
     Random random(1);
     Embedding table(5, 3, random), other_table(5, 3, random);
     const Linear layer(4, 6, random);
@@ -134,13 +135,18 @@ TEST_CASE("under Frozen, embedded_linear keeps the products of a whole table: ea
         return values;
     };
     const auto before = all();
+    ids.values = {4, 2, 2, 3, 1, 0};    // some of them new
+    const auto others = all();
     {
         const Frozen frozen;
-        for (int time = 0; time < 2; ++time) CHECK(all() == before);
+        for (const int time : {0, 1, 2, 3}) {
+            ids.values = time % 2 ? std::vector{4, 2, 2, 3, 1, 0} : std::vector{4, 1, 4, 0, 1, 4};
+            CHECK(all() == (time % 2 ? others : before));
+        }
         CHECK_THROWS_AS(embedded_linear({{1}, {5}}, table, layer.weight, {}, {.columns = 3}), std::invalid_argument);
     }
     table.weight.data()[4 * 3] += 1;
-    CHECK(all() != before);    // nothing was kept beyond
+    CHECK(all() != others);    // nothing was kept beyond
 }
 
 TEST_CASE("a recurrent net over tokens is the net over their embeddings, in both directions") {

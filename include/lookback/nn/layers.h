@@ -27,7 +27,7 @@ struct Embedding {
 };
 
 // linear(embedding(ids), weight, bias), with the product of each distinct token computed once: a batch says the same words again and
-// again (and under Frozen, that of each token of the table). Same values to the bit; ids (...) -> (..., out).
+// again, and under Frozen so do all that follow. Same values to the bit; ids (...) -> (..., out).
 Tensor embedded_linear(const Ids& ids, const Embedding& embedding, const Tensor& weight, const Tensor& bias = {},
                        Block block = {}, Where where = Where::current());
 
