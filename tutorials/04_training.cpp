@@ -288,12 +288,8 @@ int training(const Options& options) {
 
     Claims claims;
     std::vector<Trace> race;
-    LineChart chart{.title = "Five ways down (losses above 3.4 are not drawn)",
-                    .x_label = "steps",
-                    .y_label = "loss",
-                    .series = {},
-                    .overlay = true};
-    if (options.usual) chart.y_min = 2.4, chart.y_max = 3.4;
+    LineChart chart{.title = "Five ways down", .x_label = "steps", .y_label = "loss", .series = {}, .overlay = true};
+    if (options.usual) chart.title += " (losses above 3.4 are not drawn)", chart.y_min = 2.4, chart.y_max = 3.4;
     fmt::print("\n3. Six ways down from one start   rate  library differs   training   validation\n");
     const auto run = [&](const std::string& name, const Rule& rule, const auto& with, bool scheduled = false) {
         const double differs = rule ? difference(rule, with) : 0;
