@@ -81,7 +81,8 @@ struct AttentionWeights final : Node {
     }
     void backward() override {
         const real *q = inputs[0].data(), *k = inputs[1].data(), *y = data, *dy = grad;
-        real *dq = grad_of(0), *dk = grad_of(1);
+        const auto [dq, dq_start] = growing_grad_of(0, K);
+        const auto [dk, dk_start] = growing_grad_of(1, K);
         const real scale = 1 / std::sqrt(static_cast<real>(K));
         Buffer gradient_of_x;
         real* dx = gradient_of_x.resize(static_cast<std::size_t>(T) * S);
@@ -91,8 +92,8 @@ struct AttentionWeights final : Node {
                 for (int t = 0; t < T; ++t, y += S, dy += S) kernels::softmax_backward(S, y, dy, dx + t * S);
                 for (int i = 0; i < T * S; ++i) dx[i] *= scale;
                 const int q_head = b * T * C + head * K, k_head = b * S * C + head * K;
-                if (dq) kernels::gemm_nn(T, K, S, dx, S, k + k_head, C, dq + q_head, C);
-                if (dk) kernels::gemm_tn(S, K, T, dx, S, q + q_head, C, dk + k_head, C);
+                if (dq) kernels::gemm_nn(T, K, S, dx, S, k + k_head, C, dq + q_head, C, dq_start);
+                if (dk) kernels::gemm_tn(S, K, T, dx, S, q + q_head, C, dk + k_head, C, dk_start);
             }
     }
 };
@@ -110,12 +111,13 @@ struct AttentionContext final : Node {
     }
     void backward() override {
         const real *w = inputs[0].data(), *v = inputs[1].data(), *dy = grad;
-        real *dw = grad_of(0), *dv = grad_of(1);
+        const auto [dw, dw_start] = growing_grad_of(0, S);
+        const auto [dv, dv_start] = growing_grad_of(1, K);
         for (int b = 0; b < B; ++b)
             for (int head = 0; head < heads; ++head) {
                 const int y_head = b * T * C + head * K, v_head = b * S * C + head * K, w_head = (b * heads + head) * T * S;
-                if (dw) kernels::gemm_nt(T, S, K, dy + y_head, C, v + v_head, C, dw + w_head, S);
-                if (dv) kernels::gemm_tn(S, K, T, w + w_head, S, dy + y_head, C, dv + v_head, C);
+                if (dw) kernels::gemm_nt(T, S, K, dy + y_head, C, v + v_head, C, dw + w_head, S, dw_start);
+                if (dv) kernels::gemm_tn(S, K, T, w + w_head, S, dy + y_head, C, dv + v_head, C, dv_start);
             }
     }
 };

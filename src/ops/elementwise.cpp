@@ -22,8 +22,8 @@ struct Add final : Node {
     }
     void backward() override {
         const real* dy = grad;
-        if (real* da = grad_of(0)) kernels::accumulate(size, dy, da);
-        if (real* db = grad_of(1)) kernels::accumulate(size, dy, db);
+        add_to_grad_of(0, dy);
+        add_to_grad_of(1, dy);
     }
 };
 
@@ -35,7 +35,7 @@ struct Subtract final : Node {
     }
     void backward() override {
         const real* dy = grad;
-        if (real* da = grad_of(0)) kernels::accumulate(size, dy, da);
+        add_to_grad_of(0, dy);
         if (real* db = grad_of(1)) kernels::axpy(size, -1, dy, db);
     }
 };

@@ -25,10 +25,11 @@ struct Matmul final : Node {
     }
     void backward() override {
         const real *a = inputs[0].data(), *b = inputs[1].data(), *dy = grad;
-        real *da = grad_of(0), *db = grad_of(1);
-        for (int batch = 0; batch < batches; ++batch) {
-            if (da) kernels::gemm_nt(M, K, N, dy + batch * M * N, N, b + batch * K * N, N, da + batch * M * K, K);
-            if (db) kernels::gemm_tn(K, N, M, a + batch * M * K, K, dy + batch * M * N, N, db + batch * K * N, N);
+        const auto [da, da_start] = growing_grad_of(0, K);
+        const auto [db, db_start] = growing_grad_of(1, N);
+        for (int batch = 0; batch < batches; ++batch, a += M * K, b += K * N, dy += M * N) {
+            if (da) kernels::gemm_nt(M, K, N, dy, N, b, N, da + batch * M * K, K, da_start);
+            if (db) kernels::gemm_tn(K, N, M, a, K, dy, N, db + batch * K * N, N, db_start);
         }
     }
 };
@@ -52,9 +53,12 @@ struct Linear final : Node {
     }
     void backward() override {
         const real *x = inputs[0].data(), *W = inputs[1].data() + row * weight_width + column, *dy = grad;
-        real *dx = grad_of(0), *dW = grad_of(1), *db = inputs.size() > 2 ? grad_of(2) : nullptr;
-        if (dx) kernels::gemm_nn(M, K, N, dy, N, W, weight_width, dx, K);
-        if (dW) kernels::gemm_tn(N, K, M, dy, N, x, K, dW + row * weight_width + column, weight_width);
+        const auto [dx, dx_start] = growing_grad_of(0, K);
+        if (dx) kernels::gemm_nn(M, K, N, dy, N, W, weight_width, dx, K, dx_start);
+        const bool all_of_W = static_cast<std::size_t>(N) * K == inputs[1].size();
+        const auto [dW, dW_start] = all_of_W ? growing_grad_of(1, K) : Growing{grad_of(1), nullptr};
+        if (dW) kernels::gemm_tn(N, K, M, dy, N, x, K, dW + row * weight_width + column, weight_width, dW_start);
+        real* db = inputs.size() > 2 ? grad_of(2) : nullptr;
         if (db)
             for (int m = 0; m < M; ++m) kernels::accumulate(N, dy + m * N, db + row);
     }

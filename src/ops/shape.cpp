@@ -29,7 +29,7 @@ namespace op {
 // y = x                    dx = dy
 struct Reshape final : Node {
     void forward() override { std::copy_n(inputs[0].data(), size, data); }
-    void backward() override { kernels::accumulate(size, grad, grad_of(0)); }
+    void backward() override { add_to_grad_of(0, grad); }
 };
 
 // y_{..j..i..} = x_{..i..j..}                                 dx_{..i..j..} = dy_{..j..i..}

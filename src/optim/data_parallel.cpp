@@ -5,10 +5,11 @@
 
 namespace lookback {
 
-void add_gradient(const Tensor& source, const Tensor& target) {
+void move_gradient(const Tensor& source, const Tensor& target) {
     if (!source.grad()) return;
     if (!target.grad()) target.node->zero_grad();
     kernels::accumulate(source.size(), source.grad(), target.grad());
+    source.node->free_grad();
 }
 
 }    // namespace lookback

@@ -52,6 +52,7 @@ std::vector<Node*> graph_of(const Tensor& output) {
 
 void run_backward_of(Node& node) {
     node.backward();
+    for (const Tensor& input : node.inputs) input.node->fill_grad();
     if (watched()) [[unlikely]]
         watch_backward(node);
 }
@@ -73,9 +74,11 @@ void backward(const Tensor& loss, Graph graph, Where where) {
     const auto start_gradient = [walk](Node& node) {
         if (!node.requires_grad || node.visit == walk) return;
         node.visit = walk;
-        if (node.id != 0 || !node.grad) node.zero_grad();
+        if (node.id != 0 || !node.grad) node.start_grad();
+        if (keeps_what_is_done) node.fill_grad();    // for whoever looks before an op has added
     };
     start_gradient(*loss.node);
+    loss.node->fill_grad();
     loss.node->grad[0] += 1;
     BackwardRun run{.order = order.data(), .count = order.size(), .position = order.size()};
     const Announcement announcement(run);

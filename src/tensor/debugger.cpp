@@ -140,6 +140,7 @@ struct LayoutEntry {
     {"size", offsetof(Node, size), nullptr},
     {"data", offsetof(Node, data), nullptr},
     {"grad", offsetof(Node, grad), nullptr},
+    {"grad_is_unset", offsetof(Node, grad_is_unset), nullptr},
     {"requires_grad", offsetof(Node, requires_grad), nullptr},
     {"name", offsetof(Node, name), nullptr},
     {"inputs", offsetof(Node, inputs), nullptr},

@@ -87,6 +87,7 @@ std::string check_node(Node& node) {
     std::set<Node*> inputs;
     for (const Tensor& input : node.inputs)
         if (input.node->requires_grad) inputs.insert(input.node);
+    for (Node* input : inputs) input->fill_grad();
     const Borrowed values(node.data, node.size), arriving(node.grad, node.size);
     std::vector<std::unique_ptr<Borrowed>> gradients;
     for (Node* input : inputs) gradients.push_back(std::make_unique<Borrowed>(input->grad, input->size));

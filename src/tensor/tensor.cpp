@@ -7,6 +7,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "kernels/kernels.h"
 #include "lookback/tensor/node.h"
 #include "lookback/tensor/scope.h"
 #include "tensor/memory.h"
@@ -148,8 +149,49 @@ Tensor& Tensor::named(std::string name) {
 void Tensor::zero_grad() { node->zero_grad(); }
 
 void Node::zero_grad() {
+    start_grad();
+    fill_grad();
+}
+
+void Node::start_grad() {
     if (!grad) grad = acquire_buffer(size);
+    grad_is_unset = true;
+}
+
+void Node::fill_grad() {
+    if (!grad_is_unset) return;    // and leave it alone: other threads may be reading a leaf that is not trained
     std::fill_n(grad, size, real(0));
+    grad_is_unset = false;
+}
+
+void Node::free_grad() {
+    release_buffer(std::exchange(grad, nullptr));
+    grad_is_unset = false;
+}
+
+real* Node::grad_of(std::size_t input) const {
+    Node* node = inputs[input].node;
+    if (!node->requires_grad) return nullptr;
+    node->fill_grad();
+    return node->grad;
+}
+
+Node::Growing Node::growing_grad_of(std::size_t input, int width) const {
+    static constexpr real zeros[4096] = {};
+    Node* node = inputs[input].node;
+    if (!node->requires_grad || !node->grad_is_unset || width > static_cast<int>(std::size(zeros)))
+        return {grad_of(input), nullptr};
+    node->grad_is_unset = false;
+    return {node->grad, zeros};
+}
+
+void Node::add_to_grad_of(std::size_t input, const real* dx) const {
+    Node* node = inputs[input].node;
+    if (!node->requires_grad) return;
+    if (std::exchange(node->grad_is_unset, false))
+        std::copy_n(dx, node->size, node->grad);    // as good as 0 + dx: a sum that started at 0 is never -0
+    else
+        kernels::accumulate(node->size, dx, node->grad);
 }
 
 Tensor record(Node* node, const char* op, Shape shape, std::vector<Tensor> inputs, const Where& where) {

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 import lookback_nodes as nodes  # noqa: E402
 import lookback_text as text  # noqa: E402
 
-MEMBERS = {'op': 8, 'id': 16, 'file': 24, 'line': 32, 'scope': 40, 'shape': 48, 'size': 72, 'data': 80, 'grad': 88, 'requires_grad': 96,
+MEMBERS = {'op': 8, 'id': 16, 'file': 24, 'line': 32, 'scope': 40, 'shape': 48, 'size': 72, 'data': 80, 'grad': 88, 'requires_grad': 96, 'grad_is_unset': 97,
            'name': 104, 'inputs': 136, 'serial': 160, 'references': 168, 'callers': 176, 'older': 184}
 
 
@@ -47,7 +47,8 @@ class Program:
     def reals(self, values):
         return self.put(struct.pack('<%d%s' % (len(values), self.real), *values)) if values is not None else 0
 
-    def node(self, shape, values, grad=None, op='leaf', id=0, inputs=(), name='', line=7, scope='', requires_grad=True, references=1, size=None):
+    def node(self, shape, values, grad=None, op='leaf', id=0, inputs=(), name='', line=7, scope='', requires_grad=True, references=1, size=None,
+             grad_is_unset=False):
         raw = bytearray(192)
 
         def write(member, kind, *what):
@@ -63,6 +64,7 @@ class Program:
         write('data', 'Q', self.reals(values) if values else 0)
         write('grad', 'Q', self.reals(grad))
         write('requires_grad', '?', requires_grad)
+        write('grad_is_unset', '?', grad_is_unset)
         write('name', 'QQ', self.text(name), len(name))
         begin = self.put(struct.pack('<%dQ' % len(inputs), *[n.address for n in inputs]) + b'\0')
         write('inputs', 'QQQ', begin, begin + 8 * len(inputs), begin + 8 * len(inputs))
@@ -96,6 +98,9 @@ def a_node_is_read_from_memory():
     program, w, x, h, p, loss, names = small_net()
     assert (h.op, h.id, h.shape, h.size, h.scope, h.place, h.path) == ('matmul', 1, (2, 2), 4, 'mlp.fc1', 'net.cpp:8', 'tutorials/net.cpp')
     assert h.inputs == [x.address, w.address] and h.values().tolist() == [1, 2, 3, 4] and h.gradients().tolist() == [0.5, 0, 0, -0.5]
+    unset = program.node((2,), [1, 2], grad=[7e8, 7e8], grad_is_unset=True)
+    assert unset.gradients() is None
+    program, w, x, h, p, loss, names = small_net()
     assert x.gradients() is None and w.name == 'w' and w.is_leaf and not h.is_leaf
     assert [n.address for n in nodes.live_nodes(program.memory)] == [n.address for n in (loss, p, h, x, w)]
     assert [n.address for n in nodes.graph_behind(program.memory, loss.address)][2:] == [h.address, p.address, loss.address]

@@ -126,7 +126,6 @@ TEST_CASE("a loss that becomes NaN or inf names the op that made the first one, 
         INFO(message);
         CHECK(message.starts_with("the loss is not finite: the first NaN is element 0 of #3 sqrt (1), made at "));
         CHECK(message.ends_with("tests/optim/data_parallel.cpp:" + std::to_string(line)));
-        CHECK(gradient(model.w) == Values{0});    // nothing was added
     }
     Workers workers(1);
     DataParallel<Weight> parallel(model, 1, workers);

@@ -2,10 +2,14 @@
 #include <pthread.h>
 
 #include <cmath>
+#include <cstring>
+#include <functional>
 #include <limits>
 #include <stdexcept>
+#include <string>
 #include <thread>
 
+#include "lookback/ops/attention.h"
 #include "lookback/ops/elementwise.h"
 #include "lookback/ops/matmul.h"
 #include "lookback/ops/shape.h"
@@ -105,6 +109,43 @@ TEST_CASE("a leaf can be its own loss") {
     backward(x);
     backward(x);
     CHECK(x.grad()[0] == 2);
+}
+
+TEST_CASE("the first op to add to a gradient gives the bits of one that finds zeros there") {
+    Random random(1);
+    const auto leaf = [&](Shape shape) { return Tensor::normal(std::move(shape), 1, random).requires_grad(); };
+    struct Case {
+        std::string name;
+        std::vector<Tensor> leaves;
+        std::function<Tensor(const std::vector<Tensor>&)> loss;
+    };
+    const std::vector<Case> cases = {
+        {"linear", {leaf({5, 3}), leaf({4, 3}), leaf({4})}, [](auto& x) { return sum(linear(x[0], x[1], x[2]) * 3); }},
+        {"a block", {leaf({5, 3}), leaf({4, 7})}, [](auto& x) { return sum(linear(x[0], x[1], {}, {.row = 1, .columns = 3})); }},
+        {"matmul", {leaf({2, 5, 3}), leaf({2, 3, 4})}, [](auto& x) { return sum(matmul(x[0], x[1]) * 3); }},
+        {"a square", {leaf({2, 4, 4})}, [](auto& x) { return sum(matmul(x[0], x[0]) * 3); }},
+        {"linear of itself", {leaf({4, 4})}, [](auto& x) { return sum(linear(x[0], x[0]) * 3); }},
+        {"wide", {leaf({2, 5000}), leaf({3, 5000})}, [](auto& x) { return sum(linear(x[0], x[1])); }},
+        {"attention",
+         {leaf({2, 3, 8}), leaf({2, 5, 8}), leaf({2, 5, 8})},
+         [](auto& x) { return sum(attention_context(attention_weights(x[0], x[1], 2), x[2]) * 3); }},
+        {"self-attention",
+         {leaf({2, 4, 8})},
+         [](auto& x) { return sum(attention_context(attention_weights(x[0], x[0], 2), x[0]) * 3); }},
+        {"twice", {leaf({6})}, [](auto& x) { return sum((x[0] + x[0]) * 3); }},
+    };
+    for (const auto& [name, leaves, loss] : cases) {
+        INFO(name);
+        std::vector<Values> first, onto_zeros;
+        for (const Tensor& x : leaves) Tensor(x.shape(), Values(x.size(), 7e8));    // freed: what an unset gradient finds
+        backward(loss(leaves));
+        for (const Tensor& x : leaves) first.push_back(gradient(x));
+        for (Tensor x : leaves) x.zero_grad();
+        backward(loss(leaves));
+        for (const Tensor& x : leaves) onto_zeros.push_back(gradient(x));
+        for (std::size_t i = 0; i < leaves.size(); ++i)
+            CHECK(std::memcmp(first[i].data(), onto_zeros[i].data(), leaves[i].size() * sizeof(real)) == 0);
+    }
 }
 
 TEST_CASE("a value used by many waits for all of them, whatever the order they were made in") {

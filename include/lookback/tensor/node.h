@@ -26,8 +26,9 @@ struct Node {
     Shape shape;
     std::size_t size = 0;    // number of elements
     real* data = nullptr;    // row-major
-    real* grad = nullptr;    // dLoss/dThis, same layout; never moves while the node lives
+    real* grad = nullptr;    // dLoss/dThis, same layout; stays where it is
     bool requires_grad = false;
+    bool grad_is_unset = false;    // nothing was added to grad yet, and its zeros are not written
     std::string name;
     std::vector<Tensor> inputs;    // empty for leaves, and where no gradient is needed
 
@@ -35,12 +36,22 @@ struct Node {
     virtual void backward() {}
 
     // The gradient of one input to add to, or null where nobody asked for it.
-    real* grad_of(std::size_t input) const {
-        const Node* node = inputs[input].node;
-        return node->requires_grad ? node->grad : nullptr;
-    }
+    real* grad_of(std::size_t input) const;
 
-    void zero_grad();    // allocates grad at the first call; its address stays
+    // The same for an op that adds to each element once, by matrix products with rows of this width. They start from `start`: a row
+    // of zeros if the op is the first to add to this gradient, and otherwise null, which means from what is there.
+    struct Growing {
+        real* data;
+        const real* start;
+    };
+    Growing growing_grad_of(std::size_t input, int width) const;
+
+    void add_to_grad_of(std::size_t input, const real* dx) const;    // all elements; nothing where nobody asked for it
+
+    void zero_grad();     // allocates grad at the first call; its address stays until free_grad()
+    void start_grad();    // the same, but zeros are written only if the first op to add must read them,
+    void fill_grad();     // by this
+    void free_grad();
 
     Node();
     Node(const Node&) = delete;
