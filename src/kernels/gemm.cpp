@@ -32,10 +32,11 @@ struct View {
 };
 
 // C (rows, width) = start + A (rows, K) B (K, width), a(i,k) = A[i * a_row + k * a_column]; start is a row or, where it is null, C.
-// The width is `vectors` registers, the last of which is whole or has its first `width % lanes` elements only.
+// The width is `vectors` registers, the last of which is whole or has its first `width % lanes` elements only. Each two lie side by
+// side in B, `panel` from the next two.
 template <int rows, int vectors, class Part>
-void tile(int K, const real* A, Index a_row, Index a_column, const real* B, Index ldb, real* C, Index ldc, const real* start,
-          int width) {
+void tile(int K, const real* A, Index a_row, Index a_column, const real* B, Index ldb, Index panel, real* C, Index ldc,
+          const real* start, int width) {
     Part last;
     if constexpr (!std::is_same_v<Part, Whole>) last = first(width % lanes);
     Vector sum[rows][vectors];
@@ -52,8 +53,8 @@ void tile(int K, const real* A, Index a_row, Index a_column, const real* B, Inde
 #pragma GCC unroll 1
     for (int k = 0; k < K; ++k) {
         Vector b[vectors];
-        for (int v = 0; v < vectors - 1; ++v) b[v] = load(B + v * lanes);
-        b[vectors - 1] = load(B + (vectors - 1) * lanes, last);
+        for (int v = 0; v < vectors - 1; ++v) b[v] = load(B + v / 2 * panel + v % 2 * lanes);
+        b[vectors - 1] = load(B + (vectors - 1) / 2 * panel + (vectors - 1) % 2 * lanes, last);
 #pragma GCC unroll 12
         for (int i = 0; i < rows; ++i) {
             const Vector a = (i < half ? upper[i * a_row] : lower[(i - half) * a_row]) - Vector{};    // in every lane
@@ -71,7 +72,7 @@ void tile(int K, const real* A, Index a_row, Index a_column, const real* B, Inde
 }
 
 // The tile for a number of rows and a width (at most tile_width) known only now.
-using Tile = void (*)(int, const real*, Index, Index, const real*, Index, real*, Index, const real*, int);
+using Tile = void (*)(int, const real*, Index, Index, const real*, Index, Index, real*, Index, const real*, int);
 
 template <int vectors, class Part>
 Tile tile_of(int rows) {
@@ -176,8 +177,8 @@ void multiply_block(int M, int N, int K, View A, const real* B, Index ldb, Index
         real *c = C + i * ldc, *end = c + N;
         const Tile whole = tile_of(rows, tile_width);
         for (; end - c >= tile_width; c += tile_width, b += panel, from += start ? tile_width : 0)
-            whole(K, strip, A.row, A.column, b, ldb, c, ldc, from, tile_width);
-        if (c < end) tile_of(rows, int(end - c))(K, strip, A.row, A.column, b, ldb, c, ldc, from, int(end - c));
+            whole(K, strip, A.row, A.column, b, ldb, panel, c, ldc, from, tile_width);
+        if (c < end) tile_of(rows, int(end - c))(K, strip, A.row, A.column, b, ldb, panel, c, ldc, from, int(end - c));
     }
 }
 
@@ -186,25 +187,32 @@ const real* start_of(const real* start, int j, int k) { return start && k == 0 ?
 
 // One row of A or two: a tile would have too few chains to hide the latency of fma, so it is wider.
 template <int rows, int vectors>
-void multiply_wide(int N, int K, View A, View B, real* C, Index ldc, const real* start) {
-    constexpr int width = vectors * lanes;
+void multiply_wide(int N, int K, View A, const real* B, Index ldb, Index panel, real* C, Index ldc, const real* start) {
+    constexpr int width = vectors * lanes, panels = vectors / 2;
     int j = 0;
-    for (; j + width <= N; j += width)
-        tile<rows, vectors, Whole>(K, A.at, A.row, A.column, B.at + j, B.row, C + j, ldc, start ? start + j : nullptr, width);
-    if (j < N) multiply_block(rows, N - j, K, A, B.at + j, B.row, tile_width, C + j, ldc, start ? start + j : nullptr);
+    for (; j + width <= N; j += width, B += panels * panel)
+        tile<rows, vectors, Whole>(K, A.at, A.row, A.column, B, ldb, panel, C + j, ldc, start ? start + j : nullptr, width);
+    if (j < N) multiply_block(rows, N - j, K, A, B, ldb, panel, C + j, ldc, start ? start + j : nullptr);
 }
 
-// C (M,N) = start + A (M,K) B (K,N) with B as it lies, its rows whole: for few rows of A, which would not repay a copy.
-void multiply_direct(int M, int N, int K, View A, View B, real* C, Index ldc, const real* start) {
-    if (M == 1) return multiply_wide<1, 8>(N, K, A, B, C, ldc, start);
-    if (M == 2) return multiply_wide<2, tile_rows / 2>(N, K, A, B, C, ldc, start);
+// C (M,N) = start + A (M,K) B (K,N) with B as it lies: its rows whole (`panel` is then tile_width), or in panels of all its rows.
+void multiply_direct(int M, int N, int K, View A, const real* B, Index ldb, Index panel, real* C, Index ldc, const real* start) {
+    if (M == 1) return multiply_wide<1, 8>(N, K, A, B, ldb, panel, C, ldc, start);
+    if (M == 2) return multiply_wide<2, tile_rows / 2>(N, K, A, B, ldb, panel, C, ldc, start);
     const Parts blocks_k(K, block_k);
     for (int p = 0; p < blocks_k.count; ++p)
         for (int j = 0; j < N; j += block_n) {
             const int k = blocks_k.start(p), depth = blocks_k.start(p + 1) - k;
-            multiply_block(M, std::min(block_n, N - j), depth, A.from(0, k), B.from(k, j).at, B.row, tile_width, C + j, ldc,
-                           start_of(start, j, k));
+            multiply_block(M, std::min(block_n, N - j), depth, A.from(0, k), B + k * ldb + j / tile_width * panel, ldb, panel,
+                           C + j, ldc, start_of(start, j, k));
         }
+}
+
+// to = B (K,N) in panels of tile_width columns, one behind the other.
+void copy_in_panels(int K, int N, View B, real* to) {
+    if (B.column == 1) return copy_panels<tile_width>(K, N, B.at, B.row, to);
+    for (int j = 0; j < N; j += tile_width)
+        transpose(std::min(tile_width, N - j), K, B.at + j * B.column, B.column, to + Index(j) * K, tile_width);
 }
 
 // C (M,N) = start + A (M,K) B (K,N) with each block of B copied into panels.
@@ -217,12 +225,7 @@ void multiply_copied(int M, int N, int K, View A, View B, real* C, Index ldc, co
             const View a = A.from(0, k), b = B.from(k, j);
             const Index panel = depth * tile_width;
             const real* from = start_of(start, j, k);
-            if (B.column == 1)
-                copy_panels<tile_width>(depth, width, b.at, B.row, right);
-            else
-                for (int c = 0; c < width; c += tile_width)
-                    transpose(std::min(tile_width, width - c), depth, b.at + c * B.column, B.column, right + c * depth,
-                              tile_width);
+            copy_in_panels(depth, width, b, right);
             // A that is read across its rows jumps from page to page: worth a copy if the block is wide enough.
             const bool copy_left = A.column != 1 && width > block_n * 4 / 5;
             if (!copy_left) multiply_block(M, width, depth, a, right, tile_width, panel, C + j, ldc, from);
@@ -232,6 +235,14 @@ void multiply_copied(int M, int N, int K, View A, View B, real* C, Index ldc, co
                 multiply_block(rows, width, depth, {left, 1, copied_rows}, right, tile_width, panel, C + i * ldc + j, ldc, from);
             }
         }
+}
+
+// Few rows of A would not repay a copy of B.
+void multiply(int M, int N, int K, View A, const real* B, Index ldb, real* C, Index ldc, const real* start) {
+    if (M <= copied_rows)
+        multiply_direct(M, N, K, A, B, ldb, tile_width, C, ldc, start);
+    else
+        multiply_copied(M, N, K, A, {B, ldb, 1}, C, ldc, start);
 }
 
 // The same for a low A and B (N,K): C^T (N,M) = start^T + B A^T. Transposing A and C is less work than transposing all of B.
@@ -269,7 +280,7 @@ bool is_empty(int M, int N, int K, real* C, Index ldc, const real* start) {
 void gemm_nn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc, const real* start) {
     if (use_reference()) return reference::gemm_nn(M, N, K, A, lda, B, ldb, C, ldc, start);
     if (is_empty(M, N, K, C, ldc, start)) return;
-    (M <= copied_rows ? multiply_direct : multiply_copied)(M, N, K, {A, lda, 1}, {B, ldb, 1}, C, ldc, start);
+    multiply(M, N, K, {A, lda, 1}, B, ldb, C, ldc, start);
 }
 
 void gemm_nt(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc, const real* start) {
@@ -284,7 +295,16 @@ void gemm_nt(int M, int N, int K, const real* A, int lda, const real* B, int ldb
 void gemm_tn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc, const real* start) {
     if (use_reference()) return reference::gemm_tn(M, N, K, A, lda, B, ldb, C, ldc, start);
     if (is_empty(M, N, K, C, ldc, start)) return;
-    (M <= copied_rows ? multiply_direct : multiply_copied)(M, N, K, {A, 1, lda}, {B, ldb, 1}, C, ldc, start);
+    multiply(M, N, K, {A, 1, lda}, B, ldb, C, ldc, start);
+}
+
+std::size_t packed_size(int K, int N) { return std::size_t(N + tile_width - 1) / tile_width * tile_width * std::size_t(K); }
+
+void pack(int K, int N, const real* B, Index row, Index column, real* packed) { copy_in_panels(K, N, {B, row, column}, packed); }
+
+void gemm_packed(int M, int N, int K, const real* A, int lda, const real* packed, real* C, int ldc, const real* start) {
+    if (is_empty(M, N, K, C, ldc, start)) return;
+    multiply_direct(M, N, K, {A, lda, 1}, packed, tile_width, Index(K) * tile_width, C, ldc, start);
 }
 
 }    // namespace lookback::kernels

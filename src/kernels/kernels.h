@@ -31,6 +31,12 @@ void gemm_nt(int M, int N, int K, const real* A, int lda, const real* B, int ldb
 void gemm_tn(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc,
              const real* start = nullptr);    // A (K,M), B (K,N)
 
+// The same as gemm_nn for a B (K,N) that many products share, copied once into the order in which they read it. There is no plain twin:
+// where use_reference() says so, take gemm_nn or gemm_nt. pack reads b(k,n) = B[k * row + n * column], of which one step is 1.
+std::size_t packed_size(int K, int N);
+void pack(int K, int N, const real* B, std::ptrdiff_t row, std::ptrdiff_t column, real* packed);
+void gemm_packed(int M, int N, int K, const real* A, int lda, const real* packed, real* C, int ldc, const real* start = nullptr);
+
 // to (columns, rows) = the transpose of from (rows, columns).
 void transpose(int rows, int columns, const real* from, std::ptrdiff_t ld_from, real* to, std::ptrdiff_t ld_to);
 

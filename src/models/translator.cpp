@@ -6,6 +6,7 @@
 #include "lookback/ops/matmul.h"
 #include "lookback/ops/recurrent.h"
 #include "lookback/ops/shape.h"
+#include "lookback/tensor/packed_weights.h"
 #include "lookback/tensor/scope.h"
 
 namespace lookback {
@@ -86,6 +87,7 @@ Tensor AttentionTranslator::operator()(const Batch& batch, Tensor* weights) cons
                                                token_columns(target_embedding));    // (B, T, 3H)
     std::vector<Tensor> hidden, contexts, looks;
     Tensor h = state.h;
+    const PackedWeights packed({attention.query.weight, decoder.weight_ih, decoder.weight_hh});
     for (int t = 0; t < T; ++t) {
         const Scope scope("step", t);
         const Attended attended = attention(reshape(h, {B, 1, H}), state.prepared, state.memory, state.key_padding);

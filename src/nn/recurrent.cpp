@@ -11,6 +11,7 @@
 #include "lookback/ops/recurrent.h"
 #include "lookback/ops/shape.h"
 #include "lookback/tensor/node.h"
+#include "lookback/tensor/packed_weights.h"
 #include "lookback/tensor/scope.h"
 
 namespace lookback {
@@ -53,6 +54,7 @@ template <class CellType>
 Direction run_cell(const CellType& cell, const Tensor& projected, const std::vector<int>& lengths, Tensor state, bool reverse) {
     const int B = projected.size(0), T = projected.size(1);
     if (!state) state = Tensor({B, cell.state_size()});
+    const PackedWeights packed({cell.weight_hh});
     std::vector<Tensor> y(T);
     for (int step = 0; step < T; ++step) {
         const int t = reverse ? T - 1 - step : step;

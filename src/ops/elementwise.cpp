@@ -87,8 +87,12 @@ struct Expand final : Node {
         const real* x = inputs[0].data();
         real* y = data;
         BroadcastRows source(inputs[0].shape(), shape);
-        for (int row = 0; row < source.rows; ++row, source.next(), y += source.columns)
-            for (int j = 0; j < source.columns; ++j) y[j] = x[source.offset + j * source.step];
+        for (int row = 0; row < source.rows; ++row, source.next(), y += source.columns) {
+            if (source.step == 0)
+                std::fill_n(y, source.columns, x[source.offset]);
+            else
+                std::copy_n(x + source.offset, source.columns, y);
+        }
     }
     void backward() override {
         real* dx = grad_of(0);

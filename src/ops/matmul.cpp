@@ -6,7 +6,7 @@
 
 #include "kernels/kernels.h"
 #include "lookback/tensor/node.h"
-#include "tensor/frozen.h"
+#include "tensor/weight_product.h"
 
 namespace lookback {
 
@@ -41,15 +41,9 @@ struct Linear final : Node {
     int weight_width;    // whose rows are so long
 
     void forward() override {
-        const real *x = inputs[0].data(), *W = inputs[1].data(), *b = inputs.size() > 2 ? inputs[2].data() + row : nullptr;
+        const real *x = inputs[0].data(), *b = inputs.size() > 2 ? inputs[2].data() + row : nullptr;
         const std::vector<real> zeros(b ? 0 : N);
-        const real* start = b ? b : zeros.data();
-        if (const real* W_transposed = frozen_transpose(inputs[1])) {
-            const int weight_height = inputs[1].size(0);
-            kernels::gemm_nn(M, N, K, x, K, W_transposed + column * weight_height + row, weight_height, data, N, start);
-        } else {
-            kernels::gemm_nt(M, N, K, x, K, W + row * weight_width + column, weight_width, data, N, start);
-        }
+        times_weight_transposed(M, N, K, x, inputs[1], row, column, data, b ? b : zeros.data());
     }
     void backward() override {
         const real *x = inputs[0].data(), *W = inputs[1].data() + row * weight_width + column, *dy = grad;

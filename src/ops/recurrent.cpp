@@ -6,8 +6,9 @@
 
 #include "kernels/kernels.h"
 #include "lookback/tensor/node.h"
-#include "tensor/frozen.h"
+#include "lookback/tensor/packed_weights.h"
 #include "tensor/memory.h"
+#include "tensor/weight_product.h"
 
 namespace lookback {
 
@@ -27,15 +28,13 @@ void gru_row(int H, const real* p, const real* h, real* gates, real* qn, real* y
 
 // dn = dh' (1 - z) (1 - n^2)          dz = dh' (h - n) z (1 - z)          dr = dn q_n r (1 - r)          (before the squashing)
 // dp = (dr, dz, dn)                   dq = (dr, dz, dn r)                 dh = dh' z + W^T dq            dW = dq h^T          db = dq
-// One row: adds dp where it is asked for, and gives dq.
+// One row: adds dp where it is asked for, and gives dq. A loop for each of the three, or g++ would not vectorise them.
 void gru_row_backward(int H, const real* dy, const real* h, const real* gates, const real* qn, real* dp, real* dq) {
     const real *r = gates, *z = gates + H, *n = gates + 2 * H;
     real *dr = dq, *dz = dq + H, *dn = dq + 2 * H;
-    for (int i = 0; i < H; ++i) {
-        dn[i] = dy[i] * (1 - z[i]) * (1 - n[i] * n[i]);
-        dz[i] = dy[i] * (h[i] - n[i]) * z[i] * (1 - z[i]);
-        dr[i] = dn[i] * qn[i] * r[i] * (1 - r[i]);
-    }
+    for (int i = 0; i < H; ++i) dn[i] = dy[i] * (1 - z[i]) * (1 - n[i] * n[i]);
+    for (int i = 0; i < H; ++i) dz[i] = dy[i] * (h[i] - n[i]) * z[i] * (1 - z[i]);
+    for (int i = 0; i < H; ++i) dr[i] = dn[i] * qn[i] * r[i] * (1 - r[i]);
     if (dp) kernels::accumulate(3 * H, dq, dp);
     for (int i = 0; i < H; ++i) dn[i] *= r[i];
 }
@@ -45,12 +44,9 @@ struct GruCell final : Node {
     Buffer saved_gates, saved_qn;    // (B, 3H): r | z | n, and (B, H)
 
     void forward() override {
-        const real *p = inputs[0].data(), *h = inputs[1].data(), *W = inputs[2].data(), *b = inputs[3].data();
+        const real *p = inputs[0].data(), *h = inputs[1].data(), *b = inputs[3].data();
         real *gates = saved_gates.resize(3 * size), *qn = saved_qn.resize(size);
-        if (const real* W_transposed = frozen_transpose(inputs[2]))
-            kernels::gemm_nn(B, 3 * H, H, h, H, W_transposed, 3 * H, gates, 3 * H, b);
-        else
-            kernels::gemm_nt(B, 3 * H, H, h, H, W, H, gates, 3 * H, b);
+        times_weight_transposed(B, 3 * H, H, h, inputs[2], 0, 0, gates, b);
         for (int row = 0; row < B; ++row)
             gru_row(H, p + row * 3 * H, h + row * H, gates + row * 3 * H, qn + row * H, data + row * H);
     }
@@ -83,18 +79,13 @@ struct GruSequence final : Node {
     bool active(int row, int step) const { return lengths.empty() || place(step) < lengths[row]; }
 
     void forward() override {
-        const real *p = inputs[0].data(), *h0 = inputs[1].data(), *W = inputs[2].data(), *b = inputs[3].data();
+        const real *p = inputs[0].data(), *h0 = inputs[1].data(), *b = inputs[3].data();
         const int rows = T * B;
         real *h = saved_h.resize((rows + B) * H), *gates = saved_gates.resize(rows * 3 * H), *qn = saved_qn.resize(rows * H);
         std::copy_n(h0, B * H, h);
-        Buffer turned;
-        const real* W_transposed = frozen_transpose(inputs[2]);
-        if (!W_transposed) {
-            kernels::transpose(3 * H, H, W, H, turned.resize(3 * H * H), 3 * H);
-            W_transposed = turned.data;
-        }
+        const PackedWeights packed({inputs[2]});
         for (int step = 0; step < T; ++step, h += B * H, gates += B * 3 * H, qn += B * H) {
-            kernels::gemm_nn(B, 3 * H, H, h, H, W_transposed, 3 * H, gates, 3 * H, b);
+            times_weight_transposed(B, 3 * H, H, h, inputs[2], 0, 0, gates, b);
             for (int row = 0; row < B; ++row) {
                 const int out = row * T + place(step);
                 const real* before = h + row * H;
@@ -149,9 +140,9 @@ struct LstmCell final : Node {
 
     void forward() override {
         const real *p = inputs[0].data(), *h = inputs[1].data(), *c = inputs[2].data();
-        const real *W = inputs[3].data(), *b = inputs[4].data();
+        const real* b = inputs[4].data();
         real *gates = saved_gates.resize(2 * size), *t = saved_t.resize(size / 2), *y = data;
-        kernels::gemm_nt(B, 4 * H, H, h, H, W, H, gates, 4 * H, b);
+        times_weight_transposed(B, 4 * H, H, h, inputs[3], 0, 0, gates, b);
         for (int row = 0; row < B; ++row, p += 4 * H, c += H, y += 2 * H, gates += 4 * H, t += H) {
             real *i = gates, *f = gates + H, *g = gates + 2 * H, *o = gates + 3 * H, *h_next = y, *c_next = y + H;
             kernels::accumulate(4 * H, p, gates);

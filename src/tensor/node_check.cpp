@@ -11,6 +11,7 @@
 #include "lookback/tensor/debugger.h"
 #include "lookback/tensor/node.h"
 #include "tensor/memory.h"
+#include "tensor/weight_product.h"
 
 // Derivatives by central differences, of one op or for one element: for somebody who stands in a debugger, perhaps in the middle of a
 // backward pass. So everything is put back as it was, and no mark is left on a node.
@@ -51,6 +52,7 @@ struct Slope {
 // d value() / dx at x.
 template <class Function>
 Slope slope(real& x, const Function& value) {
+    const Unpacked unpacked;    // x may be a weight
     const real before = x;
     const double step = (is_double ? 1e-5 : 1e-2) * std::max(1.0, std::abs(static_cast<double>(before)));
     const double here = value();
@@ -78,6 +80,7 @@ std::vector<Node*> ops_behind(Node* output) {
 }
 
 double replay(const std::vector<Node*>& ops, const Node* output) {
+    const Unpacked unpacked;    // a weight may have been changed by hand
     for (Node* op : ops) op->forward();
     return output->size > 0 ? static_cast<double>(output->data[0]) : 0;
 }

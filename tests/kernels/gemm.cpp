@@ -23,9 +23,18 @@ struct Form {
     bool A_transposed, B_transposed;
 };
 
+template <bool B_transposed>
+void packed(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc, const real* start) {
+    std::vector<real> panels(kernels::packed_size(K, N));
+    kernels::pack(K, N, B, B_transposed ? 1 : ldb, B_transposed ? ldb : 1, panels.data());
+    kernels::gemm_packed(M, N, K, A, lda, panels.data(), C, ldc, start);
+}
+
 const Form forms[] = {{"nn", kernels::gemm_nn, kernels::reference::gemm_nn, false, false},
                       {"nt", kernels::gemm_nt, kernels::reference::gemm_nt, false, true},
-                      {"tn", kernels::gemm_tn, kernels::reference::gemm_tn, true, false}};
+                      {"tn", kernels::gemm_tn, kernels::reference::gemm_tn, true, false},
+                      {"nn, packed", packed<false>, kernels::reference::gemm_nn, false, false},
+                      {"nt, packed", packed<true>, kernels::reference::gemm_nt, false, true}};
 
 // A product whose rows have `gap` more elements than their matrix is wide: those must stay as they were.
 struct Product {

@@ -1,5 +1,8 @@
 #include "lookback/ops/matmul.h"
 
+#include "../../src/kernels/kernels.h"
+#include "../../src/tensor/weight_product.h"
+#include "lookback/tensor/packed_weights.h"
 #include "ops/expect.h"
 
 using namespace lookback;
@@ -78,6 +81,35 @@ TEST_CASE("under Frozen, products of few rows keep their weight's transpose, wit
         const Tensor doubled = weight * step;
         CHECK(linear(x, doubled, {}, {.column = 1}).values() == matmul(x, transpose(slice(doubled, 1, 1, 4))).values());
     }
+}
+
+TEST_CASE("while PackedWeights lives, products with its weights read copies, with the same bits") {
+    const Tensor x = random_tensor({2, 3}), weight = random_tensor({50, 4}, 3), bias = random_tensor({50}, 4), other = weight + 0;
+    const auto block = [&](int column) {
+        return linear(x, weight, bias, {.row = 1, .rows = 40, .column = column, .columns = 3});
+    };
+    const Values left = block(0).values(), right = block(1).values(), of_other = linear(x, other, {}, {.column = 1}).values();
+    {
+        const PackedWeights packed({weight, bias});
+        CHECK(block(0).values() == left);
+        CHECK(block(1).values() == right);
+        weight.data()[1 * 4 + 1] += 1;
+        CHECK(block(0).values() == left);    // so it was the copy
+        {
+            const PackedWeights inner({other});
+            CHECK(linear(x, other, {}, {.column = 1}).values() == of_other);
+            CHECK(block(1).values() == right);
+            const Unpacked unpacked;
+            CHECK(block(1).values() != right);
+        }
+        other.data()[1] += 1;
+        CHECK(linear(x, other, {}, {.column = 1}).values() != of_other);
+        CHECK(block(1).values() == right);
+        kernels::reference_loops = true;    // which have no copies
+        CHECK(block(1).values() != right);
+        kernels::reference_loops = false;
+    }
+    CHECK(block(0).values() != left);
 }
 
 TEST_CASE("linear by hand") {

@@ -38,8 +38,8 @@ struct Node {
     // The gradient of one input to add to, or null where nobody asked for it.
     real* grad_of(std::size_t input) const;
 
-    // The same for an op that adds to each element once, by matrix products with rows of this width. They start from `start`: a row
-    // of zeros if the op is the first to add to this gradient, and otherwise null, which means from what is there.
+    // The same for an op that adds to each element once, row by row. A row of this width starts from `start`: zeros if the op is the
+    // first to add to this gradient, and otherwise null, which means from what is there.
     struct Growing {
         real* data;
         const real* start;
