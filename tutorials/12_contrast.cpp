@@ -67,7 +67,7 @@ struct Report {
 template <class Model>
 void train(Model& model, int steps, const Data& data, const Options& options, Workers& workers, Report& report) {
     BatchStream stream(data.train, batch_size, Random(options.seed));    // the same seed: the same batches for each model
-    Adam adam(model, {.lr = learning_rate, .beta2 = 0.99, .weight_decay = 0.4});
+    Adam adam(model, {.lr = learning_rate, .beta2 = 0.99, .weight_decay = 0.4}, &workers);
     DataParallel<Model> parallel(model, shard_count, workers);
     // With --checkpoint DIR the run is kept every 100 steps, and the same command takes it up where it was interrupted.
     Training training{named_parameters(model), adam, stream, report.losses};

@@ -44,8 +44,12 @@ void Sgd::step() {
     }
 }
 
-Adam::Adam(std::vector<Tensor> list, const AdamOptions& o)
-    : options(o), parameters(std::move(list)), first_moment(zeros_like(parameters)), second_moment(zeros_like(parameters)) {}
+Adam::Adam(std::vector<Tensor> list, const AdamOptions& o, Workers* shared_by)
+    : options(o),
+      parameters(std::move(list)),
+      first_moment(zeros_like(parameters)),
+      second_moment(zeros_like(parameters)),
+      workers(shared_by) {}
 
 void Adam::step() {
     ++steps;
@@ -58,10 +62,13 @@ void Adam::step() {
         .correction1 = static_cast<real>(1 / (1 - power(options.beta1, steps))),
         .correction2 = static_cast<real>(1 / (1 - power(options.beta2, steps))),
     };
-    for (std::size_t p = 0; p < parameters.size(); ++p) {
+    const auto update = [&](int p) {
         const Tensor& w = parameters[p];
         if (w.grad()) kernels::adam(w.size(), w.data(), w.grad(), first_moment[p].data(), second_moment[p].data(), step);
-    }
+    };
+    const int count = static_cast<int>(parameters.size());
+    if (workers) return workers->run(count, update);
+    for (int p = 0; p < count; ++p) update(p);
 }
 
 double clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm) {

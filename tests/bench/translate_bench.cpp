@@ -64,7 +64,7 @@ void measure(Model model, int shard_count, double learning_rate, const std::vect
              const Stopwatch& since_start) {
     Workers workers(settings.threads);
     BatchStream stream(examples, settings.batch, Random(1), 8);
-    Adam adam(model, {.lr = learning_rate});
+    Adam adam(model, {.lr = learning_rate}, &workers);
     DataParallel<Model> parallel(model, shard_count, workers);
     double busy = 0, first = 0, loss = 0;
     long tokens = 0;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "lookback/nn/module.h"
+#include "lookback/tensor/workers.h"
 
 namespace lookback {
 
@@ -31,16 +32,20 @@ struct AdamOptions {
     double weight_decay = 0;
 };
 
+// The workers, if given, share the parameters of a step: threads change the time, never a bit.
 class Adam {
   public:
-    Adam(std::vector<Tensor> parameters, const AdamOptions& with);
+    Adam(std::vector<Tensor> parameters, const AdamOptions& with, Workers* shared_by = nullptr);
     template <class Model>
-    Adam(Model& model, const AdamOptions& with) : Adam(parameters_of(model), with) {}
+    Adam(Model& model, const AdamOptions& with, Workers* shared_by = nullptr) : Adam(parameters_of(model), with, shared_by) {}
     void step();
 
     AdamOptions options;
     int steps = 0;
     std::vector<Tensor> parameters, first_moment, second_moment;
+
+  private:
+    Workers* workers;
 };
 
 // Scales all gradients by max_norm / norm if their common Euclidean norm is larger; returns the norm before. A zero gradient
