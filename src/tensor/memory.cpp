@@ -42,7 +42,7 @@ class Heap {
         const std::size_t wanted = sizeof(Block) + (bytes + cache_line - 1) / cache_line * cache_line;
         const std::lock_guard lock(mutex);
         Block* block = find(wanted);
-        if (!block) block = add_region(std::max(wanted, region_bytes));
+        if (!block) block = add_region((wanted + region_bytes - 1) / region_bytes * region_bytes);
         take_out(block);
         block->is_free = false;
         if (block->size >= wanted + 2 * cache_line) split(block, wanted);
