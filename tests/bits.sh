@@ -36,6 +36,14 @@ build_and_compare() { # NAME OPTION...
     fi
 }
 
+test_kernels() { # NAME of a build
+    if build "$root/.build/bits-$1" tests/test_kernels && "$root/.build/bits-$1/tests/test_kernels"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+    fi
+}
+
 if [ $# -gt 0 ]; then
     threads_and_reference "$(basename "$1")" "$1"
 else
@@ -44,6 +52,7 @@ else
     build_and_compare debug --buildtype=debug
     build_and_compare sanitized -Db_sanitize=address -Db_lundef=false
     build_and_compare x86-64-v3 -Dcpu=x86-64-v3
+    test_kernels x86-64-v3    # whose tiles are others
     if command -v clang++ >/dev/null; then
         export CXX=clang++
         build_and_compare clang

@@ -23,6 +23,7 @@ using Index = std::ptrdiff_t;
 // both vectors; twelve independent chains hide the latency of fma.
 constexpr int tile_rows = vector_bytes == 64 ? 12 : 6;
 constexpr int tile_width = 2 * lanes;
+constexpr int wide_for_one = 8, wide_for_two = vector_bytes == 64 ? 6 : 4;    // vectors: fewer rows leave more registers for B
 
 // The elements x(i,j) = at[i * row + j * column] of a matrix that lies somewhere, either way round.
 struct View {
@@ -188,6 +189,7 @@ const real* start_of(const real* start, int j, int k) { return start && k == 0 ?
 // One row of A or two: a tile would have too few chains to hide the latency of fma, so it is wider.
 template <int rows, int vectors>
 void multiply_wide(int N, int K, View A, const real* B, Index ldb, Index panel, real* C, Index ldc, const real* start) {
+    static_assert(vectors % 2 == 0);
     constexpr int width = vectors * lanes, panels = vectors / 2;
     int j = 0;
     for (; j + width <= N; j += width, B += panels * panel)
@@ -197,8 +199,8 @@ void multiply_wide(int N, int K, View A, const real* B, Index ldb, Index panel, 
 
 // C (M,N) = start + A (M,K) B (K,N) with B as it lies: its rows whole (`panel` is then tile_width), or in panels of all its rows.
 void multiply_direct(int M, int N, int K, View A, const real* B, Index ldb, Index panel, real* C, Index ldc, const real* start) {
-    if (M == 1) return multiply_wide<1, 8>(N, K, A, B, ldb, panel, C, ldc, start);
-    if (M == 2) return multiply_wide<2, tile_rows / 2>(N, K, A, B, ldb, panel, C, ldc, start);
+    if (M == 1) return multiply_wide<1, wide_for_one>(N, K, A, B, ldb, panel, C, ldc, start);
+    if (M == 2) return multiply_wide<2, wide_for_two>(N, K, A, B, ldb, panel, C, ldc, start);
     const Parts blocks_k(K, block_k);
     for (int p = 0; p < blocks_k.count; ++p)
         for (int j = 0; j < N; j += block_n) {
