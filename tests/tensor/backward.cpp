@@ -134,14 +134,15 @@ TEST_CASE("the first op to add to a gradient gives the bits of one that finds ze
          [](auto& x) { return sum(attention_context(attention_weights(x[0], x[0], 2), x[0]) * 3); }},
         {"twice", {leaf({6})}, [](auto& x) { return sum((x[0] + x[0]) * 3); }},
     };
-    for (const auto& [name, leaves, loss] : cases) {
-        INFO(name);
+    for (const Case& one : cases) {
+        INFO(one.name);
+        const std::vector<Tensor>& leaves = one.leaves;
         std::vector<Values> first, onto_zeros;
         for (const Tensor& x : leaves) Tensor(x.shape(), Values(x.size(), 7e8));    // freed: what an unset gradient finds
-        backward(loss(leaves));
+        backward(one.loss(leaves));
         for (const Tensor& x : leaves) first.push_back(gradient(x));
         for (Tensor x : leaves) x.zero_grad();
-        backward(loss(leaves));
+        backward(one.loss(leaves));
         for (const Tensor& x : leaves) onto_zeros.push_back(gradient(x));
         for (std::size_t i = 0; i < leaves.size(); ++i)
             CHECK(std::memcmp(first[i].data(), onto_zeros[i].data(), leaves[i].size() * sizeof(real)) == 0);
