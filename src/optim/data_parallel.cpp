@@ -12,4 +12,8 @@ void move_gradient(const Tensor& source, const Tensor& target) {
     source.node->free_grad();
 }
 
+void free_gradients(const std::vector<Tensor>& leaves) {
+    for (const Tensor& leaf : leaves) leaf.node->free_grad();
+}
+
 }    // namespace lookback

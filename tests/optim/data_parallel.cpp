@@ -96,6 +96,22 @@ TEST_CASE("gradients of the model grow; those of a shard start afresh at each st
     CHECK(gradient(model.w) == Values{4});
 }
 
+TEST_CASE("a shard that throws leaves nothing for the next step") {
+    Weight model;
+    Workers workers(1);
+    DataParallel<Weight> parallel(model, 2, workers);
+    bool fails = true;
+    const auto loss_of_part = [&](Weight& replica, int part) {
+        if (fails && part == 0) throw std::runtime_error("interrupted");    // the other one is done, and waits for it
+        return sum(replica.w * (part + 1));
+    };
+    CHECK_THROWS_WITH_AS(parallel.backward(2, loss_of_part), "interrupted", std::runtime_error);
+    fails = false;
+    zero_grad(model);
+    parallel.backward(2, loss_of_part);
+    CHECK(gradient(model.w) == Values{3});
+}
+
 TEST_CASE("more shards than replicas are refused") {
     Weight model;
     Workers workers(1);

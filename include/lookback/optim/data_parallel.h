@@ -12,6 +12,7 @@ namespace lookback {
 
 // Adds the gradient of one leaf to that of another of the same shape, and frees it.
 void move_gradient(const Tensor& source, const Tensor& target);
+void free_gradients(const std::vector<Tensor>& leaves);
 
 // Trains one model on several shards of a batch at once. Each shard has a replica of the model (the same weights, gradients of
 // its own) and a graph of its own; the gradients are added in the order of the shards, and freed, so that there are about as many as
@@ -39,6 +40,7 @@ class DataParallel {
         std::mutex adding;
         workers.run(count, [&](int shard) {
             restart_node_ids();
+            free_gradients(replica_parameters[shard]);    // what an exception has left there
             {
                 const Tensor loss = loss_of(replicas[shard], shard);
                 losses[shard] = static_cast<double>(loss.item());
