@@ -139,27 +139,30 @@ void transpose(int rows, int columns, const real* from, Index ld_from, real* to,
 
 namespace {
 
-// to = the columns of from (rows, columns) in panels: (rows, width) each, one behind the other. Row by row, because the rows
-// of a wide matrix lie on different pages.
-template <int width>
+// to = the columns of from (rows, columns) in panels: (rows, width) each, its rows ld_to apart, one behind the other. Row by row,
+// because the rows of a wide matrix lie on different pages.
+template <int width, int ld_to>
 void copy_panels(int rows, int columns, const real* from, Index ld_from, real* to) {
     for (int r = 0; r < rows; ++r) {
         const real* row = from + r * ld_from;
+        real* at = to + r * ld_to;
         int c = 0;
-        for (; c + width <= columns; c += width)
-            for (int l = 0; l < width; l += lanes) store(to + c * rows + r * width + l, load(row + c + l));
-        each(columns - c, [&](Index l, auto part) { store(to + c * rows + r * width + l, part, load(row + c + l, part)); });
+        for (; c + width <= columns; c += width, at += rows * ld_to)
+            each(width, [&](Index l, auto part) { store(at + l, part, load(row + c + l, part)); });
+        each(columns - c, [&](Index l, auto part) { store(at + l, part, load(row + c + l, part)); });
     }
 }
 
 // ---- Blocking. --------------------------------------------------------------------------------------------------------------
 
-// A block of B, (block_k, block_n), is 240 KiB: about half of a second cache, and on the stack. One panel of it, (block_k,
-// tile_width), fills half of the first cache. copied_rows of A are 18 KiB.
-constexpr int block_k = 192;
-constexpr int block_n = 1280 / int(sizeof(real));
+// A block of B, (block_k, block_n), is 512 KiB with AVX-512 and half of that without: half of such a machine's second cache, and on
+// the stack. The rows of A that a tile reads, (tile_rows, block_k), stay in the first cache while the panels of the block pass.
+constexpr int block_k = 256;
+constexpr int block_n = 32 * vector_bytes / int(sizeof(real));
 constexpr int copied_rows = 8 * tile_rows;
-static_assert(block_n % tile_width == 0 && copied_rows % lanes == 0);
+constexpr Index far = 256 * 1024 / sizeof(real);
+constexpr int strip_width = (tile_rows + lanes - 1) / lanes * lanes;
+static_assert(block_n % tile_width == 0);
 
 // n cut into the fewest parts of at most `most`, as equal as can be: part p runs from start(p) to start(p + 1).
 struct Parts {
@@ -212,14 +215,14 @@ void multiply_direct(int M, int N, int K, View A, const real* B, Index ldb, Inde
 
 // to = B (K,N) in panels of tile_width columns, one behind the other.
 void copy_in_panels(int K, int N, View B, real* to) {
-    if (B.column == 1) return copy_panels<tile_width>(K, N, B.at, B.row, to);
+    if (B.column == 1) return copy_panels<tile_width, tile_width>(K, N, B.at, B.row, to);
     for (int j = 0; j < N; j += tile_width)
         transpose(std::min(tile_width, N - j), K, B.at + j * B.column, B.column, to + Index(j) * K, tile_width);
 }
 
 // C (M,N) = start + A (M,K) B (K,N) with each block of B copied into panels.
 void multiply_copied(int M, int N, int K, View A, View B, real* C, Index ldc, const real* start) {
-    alignas(64) real right[block_k * block_n], left[block_k * copied_rows];
+    alignas(64) real right[block_k * block_n], left[block_k * copied_rows / tile_rows * strip_width];
     const Parts blocks_k(K, block_k);
     for (int p = 0; p < blocks_k.count; ++p)
         for (int j = 0; j < N; j += block_n) {
@@ -228,13 +231,16 @@ void multiply_copied(int M, int N, int K, View A, View B, real* C, Index ldc, co
             const Index panel = depth * tile_width;
             const real* from = start_of(start, j, k);
             copy_in_panels(depth, width, b, right);
-            // A that is read across its rows jumps from page to page: worth a copy if the block is wide enough.
-            const bool copy_left = A.column != 1 && width > block_n * 4 / 5;
+            // A that is read across its rows may jump from page to page: worth a copy if enough panels read it.
+            const bool copy_left = A.column * depth > far && width > 2 * tile_width;
             if (!copy_left) multiply_block(M, width, depth, a, right, tile_width, panel, C + j, ldc, from);
             for (int i = 0; copy_left && i < M; i += copied_rows) {
                 const int rows = std::min(copied_rows, M - i);
-                copy_panels<copied_rows>(depth, rows, a.at + i, A.column, left);
-                multiply_block(rows, width, depth, {left, 1, copied_rows}, right, tile_width, panel, C + i * ldc + j, ldc, from);
+                copy_panels<tile_rows, strip_width>(depth, rows, a.at + i, A.column, left);
+                for (int r = 0; r < rows; r += tile_rows)
+                    multiply_block(std::min(tile_rows, rows - r), width, depth,
+                                   {left + r / tile_rows * depth * strip_width, 1, strip_width}, right, tile_width, panel,
+                                   C + (i + r) * ldc + j, ldc, from);
             }
         }
 }
