@@ -58,23 +58,27 @@ GreedySpeed greedy_speed(const Model& model, const std::vector<Example>& example
     return {count / seconds, static_cast<double>(words) / seconds};
 }
 
+struct Training {
+    int steps = 0;
+    double tokens_per_second, loss, seconds_to_first_step;
+};
+
 // In more shards each keeps to the second cache and fewer activations are alive, but the products have fewer rows.
 template <class Model>
-void measure(Model model, int shard_count, double learning_rate, const std::vector<Example>& examples, const Settings& settings,
-             const Stopwatch& since_start) {
-    Workers workers(settings.threads);
+Training train(Model& model, int shard_count, double learning_rate, const std::vector<Example>& examples,
+               const Settings& settings, Workers& workers, const Stopwatch& since_start) {
     BatchStream stream(examples, settings.batch, Random(1), 8);
     Adam adam(model, {.lr = learning_rate}, &workers);
     DataParallel<Model> parallel(model, shard_count, workers);
-    double busy = 0, first = 0, loss = 0;
+    Training training;
+    double busy = 0;
     long tokens = 0;
-    int steps = 0;
     while (busy < settings.seconds) {
         const Batch batch = stream.next();
         const Stopwatch watch;
         const std::vector<Batch> parts = shards(batch, shard_count);
         zero_grad(model);
-        loss = parallel.backward(static_cast<int>(parts.size()), [&](Model& replica, int part) {
+        training.loss = parallel.backward(static_cast<int>(parts.size()), [&](Model& replica, int part) {
             return cross_entropy(replica(parts[part]), parts[part].target_out,
                                  {.ignore_index = Vocabulary::pad, .divisor = static_cast<double>(batch.target_tokens)});
         });
@@ -82,8 +86,17 @@ void measure(Model model, int shard_count, double learning_rate, const std::vect
         adam.step();
         busy += watch.seconds();
         tokens += batch.target_tokens;
-        if (++steps == 1) first = since_start.seconds();
+        if (++training.steps == 1) training.seconds_to_first_step = since_start.seconds();
     }
+    training.tokens_per_second = static_cast<double>(tokens) / busy;
+    return training;
+}
+
+template <class Model>
+void measure(Model model, int shard_count, double learning_rate, const std::vector<Example>& examples, const Settings& settings,
+             const Stopwatch& since_start) {
+    Workers workers(settings.threads);
+    const Training training = train(model, shard_count, learning_rate, examples, settings, workers, since_start);
     Random random(2);
     Workers alone(1);
     const GreedySpeed one = greedy_speed(model, examples, 1, 64, alone, random);
@@ -95,8 +108,8 @@ void measure(Model model, int shard_count, double learning_rate, const std::vect
         "\"greedy_sentences_per_second\": {{\"batch_1\": {:.1f}, \"batch_64\": {:.1f}}}, "
         "\"greedy_words_per_second\": {{\"words_1\": {:.0f}, \"words_64\": {:.0f}}}, \"peak_mib\": {}, "
         "\"seconds_to_first_step\": {:.3f}}}\n",
-        settings.model, parameter_count(model), steps, static_cast<double>(tokens) / busy, loss, one.sentences, many.sentences,
-        one.words, many.words, usage.ru_maxrss / 1024, first);
+        settings.model, parameter_count(model), training.steps, training.tokens_per_second, training.loss, one.sentences,
+        many.sentences, one.words, many.words, usage.ru_maxrss / 1024, training.seconds_to_first_step);
 }
 
 }    // namespace
