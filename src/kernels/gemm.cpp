@@ -23,7 +23,7 @@ using Index = std::ptrdiff_t;
 // both vectors; twelve independent chains hide the latency of fma.
 constexpr int tile_rows = vector_bytes == 64 ? 12 : 6;
 constexpr int tile_width = 2 * lanes;
-constexpr int wide_for_one = 8, wide_for_two = vector_bytes == 64 ? 6 : 4;    // vectors: fewer rows leave more registers for B
+constexpr int wide_for_one = vector_bytes / 4, wide_for_two = vector_bytes == 64 ? 6 : 4;    // vectors: fewer rows, more of B
 
 // The elements x(i,j) = at[i * row + j * column] of a matrix that lies somewhere, either way round.
 struct View {
@@ -82,6 +82,16 @@ Tile tile_of(int rows) {
     }
     (std::make_integer_sequence<int, tile_rows>());
     return tiles[rows - 1];
+}
+
+// The tile for one row or two and a width (at most `most` vectors) known only now.
+template <int rows, int most, class Part>
+Tile wide_tile_of(int vectors) {
+    static constexpr auto tiles = []<int... v>(std::integer_sequence<int, v...>) {
+        return std::array<Tile, most>{tile<rows, v + 1, Part>...};
+    }
+    (std::make_integer_sequence<int, most>());
+    return tiles[vectors - 1];
 }
 
 Tile tile_of(int rows, int width) {
@@ -190,14 +200,15 @@ void multiply_block(int M, int N, int K, View A, const real* B, Index ldb, Index
 const real* start_of(const real* start, int j, int k) { return start && k == 0 ? start + j : nullptr; }
 
 // One row of A or two: a tile would have too few chains to hide the latency of fma, so it is wider.
-template <int rows, int vectors>
+template <int rows, int most>
 void multiply_wide(int N, int K, View A, const real* B, Index ldb, Index panel, real* C, Index ldc, const real* start) {
-    static_assert(vectors % 2 == 0);
-    constexpr int width = vectors * lanes, panels = vectors / 2;
-    int j = 0;
-    for (; j + width <= N; j += width, B += panels * panel)
-        tile<rows, vectors, Whole>(K, A.at, A.row, A.column, B, ldb, panel, C + j, ldc, start ? start + j : nullptr, width);
-    if (j < N) multiply_block(rows, N - j, K, A, B, ldb, panel, C + j, ldc, start ? start + j : nullptr);
+    const Parts parts((N + tile_width - 1) / tile_width, most / 2);
+    for (int p = 0; p < parts.count; ++p) {
+        const int j = parts.start(p) * tile_width, width = std::min(parts.start(p + 1) * tile_width, N) - j;
+        const int vectors = (width + lanes - 1) / lanes;
+        const Tile tile = width % lanes == 0 ? wide_tile_of<rows, most, Whole>(vectors) : wide_tile_of<rows, most, Mask>(vectors);
+        tile(K, A.at, A.row, A.column, B + parts.start(p) * panel, ldb, panel, C + j, ldc, start ? start + j : nullptr, width);
+    }
 }
 
 // C (M,N) = start + A (M,K) B (K,N) with B as it lies: its rows whole (`panel` is then tile_width), or in panels of all its rows.

@@ -47,7 +47,7 @@ void Embedding::parameters(const Visit& visit) { visit("weight", weight); }
 Tensor embedded_linear(const Ids& ids, const Embedding& table, const Tensor& weight, const Tensor& bias, Block block,
                        Where where) {
     const int V = table.weight.size(0);
-    Tensor* kept = frozen_result({table.weight, weight, bias}, {block.row, block.rows, block.column, block.columns});
+    Tensor* kept = frozen_result({&table.weight, &weight, &bias}, {block.row, block.rows, block.column, block.columns});
     const auto is_kept = [&](int id) { return kept && *kept && !std::isnan(kept->data()[id * kept->size(1)]); };
     Ids distinct{{0}, {}}, place{ids.shape, {}};    // each new token once, and where it stands among these
     std::vector<int> place_of(static_cast<std::size_t>(V), -1);

@@ -3,7 +3,6 @@
 #include <map>
 #include <optional>
 
-#include "kernels/kernels.h"
 #include "lookback/tensor/node.h"
 
 namespace lookback {
@@ -11,7 +10,7 @@ namespace lookback {
 namespace {
 
 struct Kept {
-    FrozenOf of;    // holds the nodes, so that no other gets their addresses
+    std::array<Tensor, 3> of;    // holds the nodes, so that no other gets their addresses
     Tensor result;
 };
 using Key = std::pair<std::array<const Node*, 3>, std::array<int, 4>>;
@@ -32,23 +31,14 @@ Tensor* frozen_result(const FrozenOf& of, const std::array<int, 4>& part) {
     if (!kept) return nullptr;
     Key key{{}, part};
     for (std::size_t i = 0; i < of.size(); ++i) {
-        if (of[i] && of[i].node->id != 0) return nullptr;
-        key.first[i] = of[i].node;
+        if (!of[i] || !*of[i]) continue;
+        if (of[i]->node->id != 0) return nullptr;
+        key.first[i] = of[i]->node;
     }
-    Kept& entry = (*kept)[key];
-    if (!entry.result) entry.of = of;
-    return &entry.result;
-}
-
-const real* frozen_transpose(const Tensor& weight) {
-    Tensor* result = frozen_result({weight});
-    if (!result) return nullptr;
-    if (!*result) {
-        const int rows = weight.size(0), columns = weight.size(1);
-        *result = Tensor({columns, rows});
-        kernels::transpose(rows, columns, weight.data(), columns, result->data(), rows);
-    }
-    return result->data();
+    const auto [entry, is_new] = kept->try_emplace(key);
+    for (std::size_t i = 0; is_new && i < of.size(); ++i)
+        if (of[i]) entry->second.of[i] = *of[i];
+    return &entry->second.result;
 }
 
 }    // namespace lookback

@@ -194,7 +194,7 @@ void Node::add_to_grad_of(std::size_t input, const real* dx) const {
         kernels::accumulate(node->size, dx, node->grad);
 }
 
-Tensor record(Node* node, const char* op, Shape shape, std::vector<Tensor> inputs, const Where& where) {
+Tensor record(Node* node, const char* op, Shape shape, Inputs inputs, const Where& where) {
     Tensor output;
     output.node = node;
     node->references = 1;
@@ -207,7 +207,7 @@ Tensor record(Node* node, const char* op, Shape shape, std::vector<Tensor> input
     node->size = size_of(shape, where);
     node->shape = std::move(shape);
     node->data = acquire_buffer(node->size);
-    node->inputs = std::move(inputs);
+    node->inputs = std::move(inputs.tensors);
     node->requires_grad =
         recording && std::ranges::any_of(node->inputs, [](const Tensor& input) { return input.node->requires_grad; });
     node->forward();

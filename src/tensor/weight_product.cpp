@@ -24,14 +24,20 @@ namespace {
 
 thread_local Packed* innermost = nullptr;
 
-const real* packed_block(const Tensor& weight, const Packed::Block& block, const real* at) {
+// The panels of a block, or null where nobody keeps them.
+const real* panels_of(const Tensor& weight, const Packed::Block& block, const real* at) {
     if (kernels::use_reference()) return nullptr;
+    const auto [row, column, N, K] = block;
+    const std::size_t size = kernels::packed_size(K, N);
+    if (Tensor* copy = frozen_result({&weight}, block)) {
+        if (!*copy) kernels::pack(K, N, at, 1, weight.size(1), (*copy = Tensor({static_cast<int>(size)})).data());
+        return copy->data();
+    }
     for (Packed* packed = innermost; packed; packed = packed->outer) {
         if (std::ranges::none_of(packed->weights, [&](const Tensor& one) { return one.node == weight.node; })) continue;
         const auto [copy, is_new] = packed->copies.try_emplace({weight.node, block});
         Buffer& panels = copy->second;
-        const auto [row, column, N, K] = block;
-        if (is_new) kernels::pack(K, N, at, 1, weight.size(1), panels.resize(kernels::packed_size(K, N)));
+        if (is_new) kernels::pack(K, N, at, 1, weight.size(1), panels.resize(size));
         return panels.data;
     }
     return nullptr;
@@ -50,14 +56,11 @@ Unpacked::~Unpacked() { innermost = before; }
 
 void times_weight_transposed(int M, int N, int K, const real* x, const Tensor& weight, int row, int column, real* y,
                              const real* start) {
-    const int height = weight.size(0), width = weight.size(1);
-    const real* at = weight.data() + row * width + column;
-    if (const real* transposed = frozen_transpose(weight))
-        kernels::gemm_nn(M, N, K, x, K, transposed + column * height + row, height, y, N, start);
-    else if (const real* packed = packed_block(weight, {row, column, N, K}, at))
-        kernels::gemm_packed(M, N, K, x, K, packed, y, N, start);
+    const real* at = weight.data() + row * weight.size(1) + column;
+    if (const real* panels = panels_of(weight, {row, column, N, K}, at))
+        kernels::gemm_packed(M, N, K, x, K, panels, y, N, start);
     else
-        kernels::gemm_nt(M, N, K, x, K, at, width, y, N, start);
+        kernels::gemm_nt(M, N, K, x, K, at, weight.size(1), y, N, start);
 }
 
 }    // namespace lookback

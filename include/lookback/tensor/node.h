@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <concepts>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -68,8 +69,20 @@ struct Node {
     Node *older = nullptr, *newer = nullptr;
 };
 
+// What an op is given: {x, weight, bias}, or a vector. (A handle is copied once; a vector's own {...} would copy it twice.)
+struct Inputs {
+    template <std::same_as<Tensor>... T>
+    Inputs(const T&... input) {
+        tensors.reserve(sizeof...(input));
+        (tensors.push_back(input), ...);
+    }
+    Inputs(std::vector<Tensor> all) : tensors(std::move(all)) {}
+
+    std::vector<Tensor> tensors;
+};
+
 // Takes a new op over: gives it shape, buffers and number, runs forward(), and keeps the inputs if a gradient will be wanted.
-Tensor record(Node* node, const char* op, Shape shape, std::vector<Tensor> inputs, const Where& where);
+Tensor record(Node* node, const char* op, Shape shape, Inputs inputs, const Where& where);
 
 // Throws std::invalid_argument: "matmul: inner sizes differ: ... [tutorials/06_fixed_vector.cpp:88]".
 [[noreturn]] void reject(const std::string& message, const Where& where);
