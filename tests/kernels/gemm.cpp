@@ -116,6 +116,18 @@ TEST_CASE("every gemm form has the bits of the reference loops, for 200 larger s
         }
 }
 
+TEST_CASE("every gemm form has the bits of the reference loops, for rows that lie far apart and more than one block each way") {
+    Numbers numbers(4);
+    for (const Form& form : forms)
+        for (int M : {95, 97, 205})
+            for (int N : {100, 530})
+                for (int K : {200, 300}) {
+                    const Product product(form, M, N, K, numbers, 3000);
+                    INFO(form.name << ' ' << M << ' ' << N << ' ' << K);
+                    CHECK(test::same(product.by(form.fast), product.by(form.plain)));
+                }
+}
+
 TEST_CASE("the reference loops of every gemm form are the three lines of its definition") {
     Numbers numbers(2);
     int wrong = 0;
