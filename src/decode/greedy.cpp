@@ -1,5 +1,11 @@
 #include "lookback/decode/greedy.h"
 
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+#include "kernels/kernels.h"
+
 namespace lookback {
 
 AttentionMap map_of(const Translation& translation, const std::vector<std::string>& source, const Vocabulary& target) {
@@ -19,7 +25,8 @@ std::vector<int> argmax_rows(const Tensor& logits) {
     std::vector<int> best(B);
     for (int b = 0; b < B; ++b) {
         const real* row = logits.data() + b * V;
-        best[b] = static_cast<int>(std::max_element(row, row + V) - row);
+        best[b] = static_cast<int>(std::find(row, row + V, kernels::max(V, row)) - row);
+        if (best[b] == V) throw std::runtime_error(fmt::format("argmax: row {} has a NaN, or nothing to choose from", b));
     }
     return best;
 }

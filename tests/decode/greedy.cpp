@@ -55,6 +55,14 @@ Batch batch_of(Numbers rows) { return make_batch(examples, rows); }
 
 TEST_CASE("argmax_rows takes the largest of each row, and the first of equals") {
     CHECK(argmax_rows(Tensor({3, 3}, {1, 5, 2, 7, 7, 7, -3, -2, -1})) == Numbers{1, 0, 2});
+    std::vector<real> many(2 * 50, -1);
+    many[17] = many[40] = many[50 + 49] = 0;
+    CHECK(argmax_rows(Tensor({2, 50}, many)) == Numbers{17, 49});
+}
+
+TEST_CASE("argmax_rows says which row has a NaN") {
+    CHECK_THROWS_WITH_AS(argmax_rows(Tensor({2, 2}, {1, 2, 3, NAN})), "argmax: row 1 has a NaN, or nothing to choose from",
+                         std::runtime_error);
 }
 
 TEST_CASE("greedy search begins with <s>, feeds each token to the next step and stops a row at </s>") {

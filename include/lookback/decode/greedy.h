@@ -18,7 +18,7 @@ struct Translation {
 // The same to be drawn: rows are the words of the translation, columns those of the source, </s> last in each.
 AttentionMap map_of(const Translation& translation, const std::vector<std::string>& source, const Vocabulary& target);
 
-// The most likely token of each row, the lowest id of equals.
+// The most likely token of each row, the lowest id of equals. std::runtime_error for a row with a NaN.
 std::vector<int> argmax_rows(const Tensor& logits);    // (B, V) -> B
 
 // Translates by taking the most likely token at each step until </s>, at most `longest` tokens: greedy search. The model keeps
