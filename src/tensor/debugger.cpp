@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -19,14 +20,27 @@
 namespace lookback {
 
 BackwardRun* newest_backward = nullptr;
-Node* newest_node = nullptr;
+NodeChain node_chains[node_chain_count];
 
 #if LOOKBACK_DEBUGGER >= 1
 
 namespace {
 
-std::mutex& chain_mutex() {
-    static std::mutex& mutex = *new std::mutex;    // outlives tensors in static storage
+struct alignas(64) ChainMutex : std::mutex {};
+
+std::mutex& mutex_of_chain(int chain) {
+    static ChainMutex* const mutexes = new ChainMutex[node_chain_count];    // outlives tensors in static storage
+    return mutexes[chain];
+}
+
+int chain_of_thread() {
+    static std::atomic<unsigned> next;
+    thread_local const int chain = static_cast<int>(next++ % node_chain_count);
+    return chain;
+}
+
+std::mutex& backward_mutex() {
+    static std::mutex& mutex = *new std::mutex;
     return mutex;
 }
 
@@ -42,28 +56,39 @@ long thread_number() {
 }    // namespace
 
 void enter(Node& node) {
-    const std::lock_guard lock(chain_mutex());
-    node.older = newest_node;
-    if (newest_node) newest_node->newer = &node;
-    newest_node = &node;
+    node.chain = chain_of_thread();
+    Node*& newest = node_chains[node.chain].newest;
+    const std::lock_guard lock(mutex_of_chain(node.chain));
+    node.older = newest;
+    if (newest) newest->newer = &node;
+    newest = &node;
 }
 
 void leave(Node& node) {
-    const std::lock_guard lock(chain_mutex());
-    (node.newer ? node.newer->older : newest_node) = node.older;
+    const std::lock_guard lock(mutex_of_chain(node.chain));
+    (node.newer ? node.newer->older : node_chains[node.chain].newest) = node.older;
     if (node.older) node.older->newer = node.newer;
     delete[] node.callers;
 }
 
+std::size_t live_nodes() {
+    std::size_t count = 0;
+    for (int chain = 0; chain < node_chain_count; ++chain) {
+        const std::lock_guard lock(mutex_of_chain(chain));
+        for (const Node* node = node_chains[chain].newest; node; node = node->older) ++count;
+    }
+    return count;
+}
+
 Announcement::Announcement(BackwardRun& announced) : run(announced) {
     run.thread = thread_number();
-    const std::lock_guard lock(chain_mutex());
+    const std::lock_guard lock(backward_mutex());
     run.older = newest_backward;
     newest_backward = &run;
 }
 
 Announcement::~Announcement() {
-    const std::lock_guard lock(chain_mutex());
+    const std::lock_guard lock(backward_mutex());
     BackwardRun** link = &newest_backward;
     while (*link != &run) link = &(*link)->older;
     *link = run.older;
@@ -71,6 +96,7 @@ Announcement::~Announcement() {
 
 #else
 
+std::size_t live_nodes() { return 0; }
 void enter(Node&) {}
 void leave(Node&) {}
 Announcement::Announcement(BackwardRun& announced) : run(announced) {}
@@ -148,6 +174,7 @@ struct LayoutEntry {
     {"references", offsetof(Node, references), nullptr},
     {"callers", offsetof(Node, callers), nullptr},
     {"older", offsetof(Node, older), nullptr},
+    {"chain", offsetof(Node, chain), nullptr},
     {"sizeof Node", sizeof(Node), nullptr},
     {"sizeof real", sizeof(real), nullptr},
     {"run.order", offsetof(BackwardRun, order), nullptr},
@@ -156,7 +183,9 @@ struct LayoutEntry {
     {"run.node", offsetof(BackwardRun, node), nullptr},
     {"run.thread", offsetof(BackwardRun, thread), nullptr},
     {"run.older", offsetof(BackwardRun, older), nullptr},
-    {"newest_node", 0, &newest_node},
+    {"sizeof NodeChain", sizeof(NodeChain), nullptr},
+    {"count of chains", node_chain_count, nullptr},
+    {"node_chains", 0, node_chains},
     {"newest_backward", 0, &newest_backward},
     {"reference_loops", 0, &kernels::reference_loops},
     {"check_node", 0, reinterpret_cast<const void*>(&lookback_check_node)},    // what nothing refers to would not be linked

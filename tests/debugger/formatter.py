@@ -23,9 +23,10 @@ class Program:
         self.bytes, self.end, self.real = {}, 0x1000, real
         table = dict(MEMBERS, **{'sizeof Node': 192, 'sizeof real': struct.calcsize(real), 'run.order': 0, 'run.count': 8, 'run.position': 16,
                                  'run.node': 24, 'run.thread': 32, 'run.older': 40})
-        self.newest_node, self.newest_backward = self.put(bytes(8)), self.put(bytes(8))
+        self.newest, self.chains, self.newest_backward = [0, 0], self.put(bytes(16)), self.put(bytes(8))
         rows = [(name, value, 0) for name, value in table.items()]
-        rows += [('newest_node', 0, self.newest_node), ('newest_backward', 0, self.newest_backward)]
+        rows += [('sizeof NodeChain', 8, 0), ('count of chains', 2, 0)]
+        rows += [('node_chains', 0, self.chains), ('newest_backward', 0, self.newest_backward)]
         self.memory = nodes.Memory(self.read, self.put(b''.join(struct.pack('<QQQ', self.text(n), v, a) for n, v, a in rows) + bytes(24)))
 
     def read(self, address, size):
@@ -48,7 +49,7 @@ class Program:
         return self.put(struct.pack('<%d%s' % (len(values), self.real), *values)) if values is not None else 0
 
     def node(self, shape, values, grad=None, op='leaf', id=0, inputs=(), name='', line=7, scope='', requires_grad=True, references=1, size=None,
-             grad_is_unset=False):
+             grad_is_unset=False, thread=0):
         raw = bytearray(192)
 
         def write(member, kind, *what):
@@ -70,10 +71,10 @@ class Program:
         write('inputs', 'QQQ', begin, begin + 8 * len(inputs), begin + 8 * len(inputs))
         write('serial', 'Q', id)
         write('references', 'i', references)
-        write('older', 'Q', struct.unpack('<Q', self.bytes[self.newest_node])[0])
-        address = self.put(bytes(raw))
-        self.put(struct.pack('<Q', address), self.newest_node)
-        return nodes.Node(self.memory, address)
+        write('older', 'Q', self.newest[thread])
+        self.newest[thread] = self.put(bytes(raw))
+        self.put(struct.pack('<QQ', *self.newest), self.chains)
+        return nodes.Node(self.memory, self.newest[thread])
 
     def run(self, order, position):
         handles = self.put(struct.pack('<%dQ' % len(order), *[n.address if n else 0 for n in order]))
@@ -102,7 +103,8 @@ def a_node_is_read_from_memory():
     assert unset.gradients() is None
     program, w, x, h, p, loss, names = small_net()
     assert x.gradients() is None and w.name == 'w' and w.is_leaf and not h.is_leaf
-    assert [n.address for n in nodes.live_nodes(program.memory)] == [n.address for n in (loss, p, h, x, w)]
+    other = program.node((1,), [1], thread=1)
+    assert [n.address for n in nodes.live_nodes(program.memory)] == [n.address for n in (loss, p, h, x, w, other)]
     assert [n.address for n in nodes.graph_behind(program.memory, loss.address)][2:] == [h.address, p.address, loss.address]
     assert Program('d').node((2,), [1 / 3, 2]).values().tolist() == [1 / 3, 2]
 

@@ -41,7 +41,7 @@ gdb.execute('delete')
 gdb.execute('break lookback_backward_done', to_string=True)
 gdb.execute('continue', to_string=True)
 answers(['tape', 'tape tanh', 'tensor x', 'tensor #4000', 'grad x', 'heat x', 'heat -g #4000', 'graph loss', 'origin loss', 'locals', 'pin x',
-         'why-nan loss', 'tensors', 'print *lookback::newest_node', 'backtrace', 'check #2500', 'explain #4990 1 1', 'watch-grad x 0 0',
+         'why-nan loss', 'tensors', 'print *lookback::node_chains[0].newest', 'backtrace', 'check #2500', 'explain #4990 1 1', 'watch-grad x 0 0',
          'print $gnorm("loss")'])
 gdb.execute('kill')
 print('%d passed, %d failed' % (passed, failed))

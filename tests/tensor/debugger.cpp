@@ -64,12 +64,6 @@ std::string stderr_of(Function function) {
     return text;
 }
 
-int live_nodes() {
-    int count = 0;
-    for (const Node* node = newest_node; node; node = node->older) ++count;
-    return count;
-}
-
 namespace op {
 
 // y = x^2                  dx = 2 x dy, or without the 2, as somebody might write it
@@ -164,15 +158,37 @@ TEST_CASE("a backward pass under way can be seen, with the node at work") {
     CHECK(newest_backward == nullptr);
 }
 
-TEST_CASE("all tensors that are alive are in one chain") {
-    const int before = live_nodes();
+TEST_CASE("all tensors that are alive are in the chain of the thread that made them, also when another one frees them") {
+    const std::size_t before = live_nodes();
     {
         const Tensor x({2}), y = x + x;
         CHECK(live_nodes() == before + 2);
-        CHECK(newest_node == y.node);
-        std::thread([&] { CHECK((exp(x), live_nodes()) == before + 3); }).join();
+        CHECK(node_chains[y.node->chain].newest == y.node);
+        Tensor z;
+        std::thread([&] { z = exp(x); }).join();
+        CHECK(z.node->chain != y.node->chain);
+        CHECK(node_chains[z.node->chain].newest == z.node);
+        CHECK(node_chains[y.node->chain].newest == y.node);
+        CHECK(live_nodes() == before + 3);
+        z = {};
+        CHECK(live_nodes() == before + 2);
     }
     CHECK(live_nodes() == before);
+}
+
+TEST_CASE("threads that make and free tensors side by side leave no node behind") {
+    const std::size_t before = live_nodes();
+    const Tensor x({2});
+    std::vector<std::thread> threads;
+    std::vector<std::vector<Tensor>> made(3 * node_chain_count);    // so that some threads share a chain
+    for (std::vector<Tensor>& list : made)
+        threads.emplace_back([&] {
+            for (int i = 0; i < 100; ++i) list.push_back(exp(x) + x);
+        });
+    for (std::thread& thread : threads) thread.join();
+    CHECK(live_nodes() == before + 1 + 100 * made.size());
+    made.clear();
+    CHECK(live_nodes() == before + 1);
 }
 
 TEST_CASE("a node can be asked whether its backward is right, and is as before afterwards") {

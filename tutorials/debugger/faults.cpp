@@ -106,9 +106,7 @@ void growing_memory() {
         const Tensor loss = mean(y * y);
         backward(loss);
         history.push_back(loss);
-        int alive = 0;
-        for (const Node* node = newest_node; node; node = node->older) ++alive;
-        if (step % 10 == 0) fmt::print("step {:2}  {} tensors are alive\n", step, alive);
+        if (step % 10 == 0) fmt::print("step {:2}  {} tensors are alive\n", step, live_nodes());
     }
     fmt::print("loss {:.4f}, then {:.4f}\n", history.front().item(), history.back().item());
 }

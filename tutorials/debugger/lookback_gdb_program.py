@@ -190,8 +190,11 @@ def named(name):
     for address in run.order if run else []:
         if address and Node(memory(), address).name == name:
             return Node(memory(), address)
-    found = [node for node in live_nodes(memory()) if node.name == name]
-    return found[-1] if found else None
+    found = None
+    for node in live_nodes(memory()):
+        if node.name == name and (found is None or node.chain == found.chain):
+            found = node
+    return found
 
 
 def shown_as(text):

@@ -75,6 +75,7 @@ class Node:
         return struct.unpack_from('<' + kind, self._raw, self.memory.offset[member] + offset)[0]
 
     id = property(lambda self: self._get('id', 'i'))
+    chain = property(lambda self: self._get('chain', 'i'))    # that of the thread which made it
     line = property(lambda self: self._get('line', 'I'))
     size = property(lambda self: self._get('size', 'Q'))
     data = property(lambda self: self._get('data', 'Q'))
@@ -181,15 +182,16 @@ def node_at(memory, address):
 
 
 def live_nodes(memory):
-    """All tensors of the program, the newest first. One that another thread is just making or freeing is left out."""
-    address = memory.pointer(memory.address['newest_node'])
-    for _ in range(10_000_000):
-        if not address:
-            return
-        node = Node(memory, address)
-        address = node.older
-        if node.references > 0 and node.data:
-            yield node
+    """All tensors of the program, thread by thread, the newest first. One that another thread is just making or freeing is left out."""
+    for chain in range(memory.offset['count of chains']):
+        address = memory.pointer(memory.address['node_chains'] + chain * memory.offset['sizeof NodeChain'])
+        for _ in range(10_000_000):
+            if not address:
+                break
+            node = Node(memory, address)
+            address = node.older
+            if node.references > 0 and node.data:
+                yield node
 
 
 def graph_behind(memory, address):

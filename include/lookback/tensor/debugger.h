@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <utility>
 
 #include "lookback/tensor/tensor.h"
@@ -18,7 +19,15 @@ struct BackwardRun {
 };
 
 extern BackwardRun* newest_backward;
-extern Node* newest_node;    // all that are alive, by Node::older
+
+// All nodes that are alive: a chain for each thread that makes some, by Node::older. (One for all would make each op of a thread wait
+// for the others.) With more threads than chains, some share one.
+struct alignas(64) NodeChain {
+    Node* newest = nullptr;
+};
+constexpr int node_chain_count = 64;
+extern NodeChain node_chains[node_chain_count];
+std::size_t live_nodes();    // how many
 
 // Scan each op's output and each gradient it passes on. std::runtime_error at the first NaN or inf, with the op, the element, the
 // ranges of the inputs and the line. An inf may come in, as -inf in a mask does. LOOKBACK_CHECK=1 or 0; on in debug builds.

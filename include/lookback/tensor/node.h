@@ -64,9 +64,10 @@ struct Node {
     Node* next_dead = nullptr;    // the chain by which a graph is freed without recursion
     std::atomic<int> references = 0;
 
-    // For the debugger (debugger.h): the functions that called the op, and the chain of all nodes that are alive.
+    // For the debugger (debugger.h): the functions that called the op, and the neighbours in a chain of nodes that are alive.
     void** callers = nullptr;
     Node *older = nullptr, *newer = nullptr;
+    int chain = 0;
 };
 
 // What an op is given: {x, weight, bias}, or a vector. (A handle is copied once; a vector's own {...} would copy it twice.)
