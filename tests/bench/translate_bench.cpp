@@ -63,7 +63,7 @@ struct Training {
     double tokens_per_second, loss, seconds_to_first_step;
 };
 
-// In more shards each keeps to the second cache and fewer activations are alive, but the products have fewer rows.
+// In more shards fewer activations are alive at a time, but each weight is read more often.
 template <class Model>
 Training train(Model& model, int shard_count, double learning_rate, const std::vector<Example>& examples,
                const Settings& settings, Workers& workers, const Stopwatch& since_start) {
