@@ -23,7 +23,7 @@ using Index = std::ptrdiff_t;
 // both vectors; twelve independent chains hide the latency of fma.
 constexpr int tile_rows = vector_bytes == 64 ? 12 : 6;
 constexpr int tile_width = 2 * lanes;
-constexpr int wide_for_one = vector_bytes / 4, wide_for_two = vector_bytes == 64 ? 6 : 4;    // vectors: fewer rows, more of B
+constexpr int wide_for_one = vector_bytes == 64 ? 16 : 8, wide_for_two = vector_bytes == 64 ? 6 : 4;    // vectors of B
 
 // The elements x(i,j) = at[i * row + j * column] of a matrix that lies somewhere, either way round.
 struct View {
@@ -169,9 +169,9 @@ void copy_panels(int rows, int columns, const real* from, Index ld_from, real* t
 // the stack. The rows of A that a tile reads, (tile_rows, block_k), stay in the first cache while the panels of the block pass.
 constexpr int block_k = 256;
 constexpr int block_n = 32 * vector_bytes / int(sizeof(real));
-constexpr int copied_rows = 8 * tile_rows;
-constexpr Index far = 256 * 1024 / sizeof(real);
+constexpr int copied_rows = 8 * tile_rows;    // of A at a time, in strips of tile_rows, each of whole vectors
 constexpr int strip_width = (tile_rows + lanes - 1) / lanes * lanes;
+constexpr Index far = 256 * 1024 / sizeof(real);    // 64 pages, about as many as a processor finds at once
 static_assert(block_n % tile_width == 0);
 
 // n cut into the fewest parts of at most `most`, as equal as can be: part p runs from start(p) to start(p + 1).

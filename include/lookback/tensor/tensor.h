@@ -91,7 +91,7 @@ struct NoGrad {
 };
 
 // While one is alive, this thread records no graph and no weight may change: what is computed of weights alone is kept, such as the
-// transpose that a product of few rows would otherwise spend most of its time on. Same bits, several times as fast for one sentence.
+// copy of one that a product of few rows would otherwise spend most of its time on. Same bits, several times as fast for one sentence.
 struct Frozen {
     Frozen();
     ~Frozen();
