@@ -13,7 +13,7 @@ import lookback_nodes as nodes  # noqa: E402
 import lookback_text as text  # noqa: E402
 
 MEMBERS = {'op': 8, 'id': 16, 'file': 24, 'line': 32, 'scope': 40, 'shape': 48, 'size': 72, 'data': 80, 'grad': 88, 'requires_grad': 96, 'grad_is_unset': 97,
-           'name': 104, 'inputs': 136, 'serial': 160, 'references': 168, 'callers': 176, 'older': 184}
+           'name': 104, 'inputs': 136, 'serial': 160, 'references': 168, 'callers': 176, 'older': 184, 'chain': 192}
 
 
 class Program:
@@ -21,7 +21,7 @@ class Program:
 
     def __init__(self, real='f'):
         self.bytes, self.end, self.real = {}, 0x1000, real
-        table = dict(MEMBERS, **{'sizeof Node': 192, 'sizeof real': struct.calcsize(real), 'run.order': 0, 'run.count': 8, 'run.position': 16,
+        table = dict(MEMBERS, **{'sizeof Node': 200, 'sizeof real': struct.calcsize(real), 'run.order': 0, 'run.count': 8, 'run.position': 16,
                                  'run.node': 24, 'run.thread': 32, 'run.older': 40})
         self.newest, self.chains, self.newest_backward = [0, 0], self.put(bytes(16)), self.put(bytes(8))
         rows = [(name, value, 0) for name, value in table.items()]
@@ -50,7 +50,7 @@ class Program:
 
     def node(self, shape, values, grad=None, op='leaf', id=0, inputs=(), name='', line=7, scope='', requires_grad=True, references=1, size=None,
              grad_is_unset=False, thread=0):
-        raw = bytearray(192)
+        raw = bytearray(200)
 
         def write(member, kind, *what):
             struct.pack_into('<' + kind, raw, MEMBERS[member], *what)
@@ -72,6 +72,7 @@ class Program:
         write('serial', 'Q', id)
         write('references', 'i', references)
         write('older', 'Q', self.newest[thread])
+        write('chain', 'i', thread)
         self.newest[thread] = self.put(bytes(raw))
         self.put(struct.pack('<QQ', *self.newest), self.chains)
         return nodes.Node(self.memory, self.newest[thread])
@@ -103,7 +104,9 @@ def a_node_is_read_from_memory():
     assert unset.gradients() is None
     program, w, x, h, p, loss, names = small_net()
     assert x.gradients() is None and w.name == 'w' and w.is_leaf and not h.is_leaf
-    other = program.node((1,), [1], thread=1)
+    other = program.node((1,), [1], thread=1, name='w')
+    assert nodes.first_made([n for n in nodes.live_nodes(program.memory) if n.name == 'w']).address == w.address
+    assert nodes.first_made([]) is None
     assert [n.address for n in nodes.live_nodes(program.memory)] == [n.address for n in (loss, p, h, x, w, other)]
     assert [n.address for n in nodes.graph_behind(program.memory, loss.address)][2:] == [h.address, p.address, loss.address]
     assert Program('d').node((2,), [1 / 3, 2]).values().tolist() == [1 / 3, 2]
@@ -130,7 +133,7 @@ def what_is_no_tensor_is_one_line():
     m = program.memory
     assert refused(lambda: nodes.node_at(m, 0)) == 'no tensor'
     assert refused(lambda: nodes.node_at(m, 0x5a5a5a5a5a5a5a5a)) == 'not set yet, or freed'
-    assert refused(lambda: nodes.node_at(m, program.put(bytes(192)))) == 'freed'
+    assert refused(lambda: nodes.node_at(m, program.put(bytes(200)))) == 'freed'
     assert refused(lambda: nodes.node_at(m, program.put(b'\x5a' * 192))) == 'not set yet, or freed'
     assert refused(lambda: nodes.node_at(m, program.node((2,), [1, 2], references=0).address)) == 'freed'
     assert refused(lambda: nodes.node_at(m, program.node((2, 3), [1] * 6, size=7).address)) == 'corrupt: 7 elements in the shape (2, 3)'

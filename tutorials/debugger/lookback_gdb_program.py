@@ -4,7 +4,7 @@ import contextlib
 
 import gdb
 
-from lookback_nodes import Memory, Node, PassToCome, Unreadable, backward_runs, live_nodes, node_at, shape_text
+from lookback_nodes import Memory, Node, PassToCome, Unreadable, backward_runs, first_made, live_nodes, node_at, shape_text
 from lookback_text import Names
 
 _memory = (None, None)    # (process and place of its table, its Memory)
@@ -190,11 +190,7 @@ def named(name):
     for address in run.order if run else []:
         if address and Node(memory(), address).name == name:
             return Node(memory(), address)
-    found = None
-    for node in live_nodes(memory()):
-        if node.name == name and (found is None or node.chain == found.chain):
-            found = node
-    return found
+    return first_made([node for node in live_nodes(memory()) if node.name == name])
 
 
 def shown_as(text):

@@ -9,7 +9,7 @@ import lldb
 sys.dont_write_bytecode = True    # nothing is written beside these files
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from lookback_nodes import Memory, Node, PassToCome, Unreadable, backward_runs, live_nodes, node_at, shape_text  # noqa: E402
+from lookback_nodes import Memory, Node, PassToCome, Unreadable, backward_runs, first_made, live_nodes, node_at, shape_text  # noqa: E402
 import lookback_text as text  # noqa: E402
 
 _memory = (None, None)    # (process and place of its table, its Memory)
@@ -113,7 +113,7 @@ def resolve(target, word):
                  if node.name == word or (known.get(node.address, '') + '.').endswith('.' + word + '.')]
     if not word or not found:
         raise Unreadable("no tensor is called '%s' here: try a variable, a name such as out.weight, or a number such as #12" % word)
-    return found[-1 if word[0] != '#' else 0]
+    return found[0] if word[0] == '#' else first_made(found)
 
 
 def command(what):

@@ -194,6 +194,11 @@ def live_nodes(memory):
                 yield node
 
 
+def first_made(found):
+    """Of some live nodes the oldest of the first thread that has any, which is the model where its shards' replicas have its names."""
+    return [node for node in found if node.chain == found[0].chain][-1] if found else None
+
+
 def graph_behind(memory, address):
     """The nodes behind one and itself, in the order in which they were made; leaves first."""
     found = {address: Node(memory, address)}
