@@ -113,9 +113,9 @@ Vector zip(Vector a, Vector b) {
     (std::make_integer_sequence<int, lanes>());
 }
 
-// to(c,r) = from(r,c) for a register of rows r, `count` of which exist: `part`. (The last one stands in for the others.)
-template <class Part>
-void transpose_rows(int count, int columns, const real* from, Index ld_from, real* to, Index ld_to, Part part) {
+// take(c, column c) for a register of rows, `count` of which exist: `part`. (The last one stands in for the others.)
+template <class Part, class Take>
+void each_column(Part, int count, int columns, const real* from, Index ld_from, Take take) {
     const int last = std::is_same_v<Part, Whole> ? lanes - 1 : count - 1;
     int c = 0;
     for (; c + quad <= columns; c += quad) {
@@ -125,26 +125,31 @@ void transpose_rows(int count, int columns, const real* from, Index ld_from, rea
         if constexpr (quad == 4) {
             const Vector even0 = zip<false>(v[0], v[2]), even1 = zip<true>(v[0], v[2]);
             const Vector odd0 = zip<false>(v[1], v[3]), odd1 = zip<true>(v[1], v[3]);
-            store(to + (c + 0) * ld_to, part, zip<false>(even0, odd0));
-            store(to + (c + 1) * ld_to, part, zip<true>(even0, odd0));
-            store(to + (c + 2) * ld_to, part, zip<false>(even1, odd1));
-            store(to + (c + 3) * ld_to, part, zip<true>(even1, odd1));
+            take(c + 0, zip<false>(even0, odd0));
+            take(c + 1, zip<true>(even0, odd0));
+            take(c + 2, zip<false>(even1, odd1));
+            take(c + 3, zip<true>(even1, odd1));
         } else {
-            store(to + (c + 0) * ld_to, part, zip<false>(v[0], v[1]));
-            store(to + (c + 1) * ld_to, part, zip<true>(v[0], v[1]));
+            take(c + 0, zip<false>(v[0], v[1]));
+            take(c + 1, zip<true>(v[0], v[1]));
         }
     }
-    for (; c < columns; ++c)
-        for (int r = 0; r < count; ++r) to[c * ld_to + r] = from[r * ld_from + c];
+    for (; c < columns; ++c) {
+        Vector column{};
+        for (int r = 0; r < count; ++r) column[r] = from[r * ld_from + c];
+        take(c, column);
+    }
 }
 
 }    // namespace
 
 void transpose(int rows, int columns, const real* from, Index ld_from, real* to, Index ld_to) {
     if (use_reference()) return reference::transpose(rows, columns, from, ld_from, to, ld_to);
-    int r = 0;
-    for (; r + lanes <= rows; r += lanes) transpose_rows(lanes, columns, from + r * ld_from, ld_from, to + r, ld_to, Whole());
-    if (r < rows) transpose_rows(rows - r, columns, from + r * ld_from, ld_from, to + r, ld_to, first(rows - r));
+    each(rows, [=](Index r, auto part) {
+        const int count = std::min(lanes, rows - int(r));
+        each_column(part, count, columns, from + r * ld_from, ld_from,
+                    [=](Index c, Vector column) { store(to + c * ld_to + r, part, column); });
+    });
 }
 
 namespace {
@@ -288,6 +293,16 @@ void multiply_low(int M, int N, int K, const real* A, int lda, const real* B, in
         }
 }
 
+// C (1,N) = start + A (1,K) B^T with B (N,K): its columns are used up as they are made.
+void multiply_row(int N, int K, const real* A, const real* B, int ldb, real* C, const real* start) {
+    each(N, [=](Index j, auto part) {
+        Vector sum = load((start ? start : C) + j, part);
+        each_column(part, std::min(lanes, N - int(j)), K, B + j * ldb, ldb,
+                    [&](Index k, Vector column) { sum = fma(A[k] - Vector{}, column, sum); });
+        store(C + j, part, sum);
+    });
+}
+
 // A product of no terms is its start.
 bool is_empty(int M, int N, int K, real* C, Index ldc, const real* start) {
     for (int i = 0; K == 0 && start && i < M; ++i) std::copy_n(start, N, C + i * ldc);
@@ -305,7 +320,9 @@ void gemm_nn(int M, int N, int K, const real* A, int lda, const real* B, int ldb
 void gemm_nt(int M, int N, int K, const real* A, int lda, const real* B, int ldb, real* C, int ldc, const real* start) {
     if (use_reference()) return reference::gemm_nt(M, N, K, A, lda, B, ldb, C, ldc, start);
     if (is_empty(M, N, K, C, ldc, start)) return;
-    if (M >= lanes && Index(N) * K > Index(M) * K + Index(2) * M * N)    // elements to transpose
+    if (M == 1)
+        multiply_row(N, K, A, B, ldb, C, start);
+    else if (M >= lanes && Index(N) * K > Index(M) * K + Index(2) * M * N)    // elements to transpose
         multiply_low(M, N, K, A, lda, B, ldb, C, ldc, start);
     else
         multiply_copied(M, N, K, {A, lda, 1}, {B, 1, ldb}, C, ldc, start);
