@@ -1,10 +1,12 @@
 #include "tensor/memory.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstdint>
 #include <mutex>
 #include <new>
+#include <utility>
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -30,17 +32,20 @@ struct alignas(cache_line) Block {
     std::size_t size;                              // in bytes, with this header
     Block* lower = nullptr;                        // neighbour at the lower address, null at a region's start
     bool is_free = false, is_last = true;          // is_last: the region ends here
-    Block *next = nullptr, *previous = nullptr;    // in its list of free blocks of like size
+    Block *next = nullptr, *previous = nullptr;    // in its list of free blocks of like size, or of blocks that others gave back
 
     Block* upper() { return reinterpret_cast<Block*>(reinterpret_cast<std::byte*>(this) + size); }
 };
 static_assert(sizeof(Block) == cache_line);
 
+// One thread's own, so that it needs no lock, and what the thread gives back is in its core's cache when it asks again.
 class Heap {
   public:
     real* acquire(std::size_t bytes) {
+        if (given_back.load(std::memory_order_relaxed)) [[unlikely]]
+            for (Block* block = given_back.exchange(nullptr, std::memory_order_acquire); block;)
+                release(std::exchange(block, block->next));
         const std::size_t wanted = sizeof(Block) + (bytes + cache_line - 1) / cache_line * cache_line;
-        const std::lock_guard lock(mutex);
         Block* block = find(wanted);
         if (!block) block = add_region((wanted + region_bytes - 1) / region_bytes * region_bytes);
         take_out(block);
@@ -50,7 +55,6 @@ class Heap {
     }
 
     void release(Block* block) {
-        const std::lock_guard lock(mutex);
         if (!block->is_last && block->upper()->is_free) {
             take_out(block->upper());
             merge(block, block->upper());
@@ -63,10 +67,17 @@ class Heap {
         put_in(block);
     }
 
+    // What another thread does instead.
+    void release_from_afar(Block* block) {
+        block->next = given_back.load(std::memory_order_relaxed);
+        while (!given_back.compare_exchange_weak(block->next, block, std::memory_order_release, std::memory_order_relaxed)) {
+        }
+    }
+
   private:
     static constexpr std::size_t region_bytes = std::size_t{8} << 20;
     static constexpr int list_count = 192, lists_a_word = 64;
-    std::mutex mutex;
+    std::atomic<Block*> given_back = nullptr;
     Block* lists[list_count] = {};                           // free blocks by size, four lists for each power of two
     std::uint64_t filled[list_count / lists_a_word] = {};    // a bit for each list that is not empty
 
@@ -131,32 +142,36 @@ class Heap {
     }
 };
 
-// A thread's own heap: what it gives back is in its core's cache when it asks again. A thread that ends leaves its heap to the next
-// one. Never destroyed: tensors in static storage may be freed later than it would be.
-class HeapOfThread {
-  public:
-    HeapOfThread() {
-        const std::lock_guard lock(mutex());
-        if (idle().empty()) idle().push_back(new Heap);
-        heap = idle().back();
-        idle().pop_back();
-    }
-    ~HeapOfThread() {
-        const std::lock_guard lock(mutex());
-        idle().push_back(heap);
-    }
-    Heap* heap;
+thread_local Heap* own_heap = nullptr;    // null again at the thread's end, when other objects of its may still give memory back
 
-  private:
-    static std::mutex& mutex() {
-        static std::mutex& instance = *new std::mutex;
-        return instance;
-    }
-    static std::vector<Heap*>& idle() {
-        static std::vector<Heap*>& instance = *new std::vector<Heap*>;
-        return instance;
+// Heaps of threads that have ended, for the next ones. Never destroyed: tensors in static storage are freed later than that.
+struct IdleHeaps {
+    std::mutex mutex;
+    std::vector<Heap*> heaps;
+};
+IdleHeaps& idle_heaps() {
+    static IdleHeaps& instance = *new IdleHeaps;
+    return instance;
+}
+
+struct LeavesItsHeap {
+    ~LeavesItsHeap() {
+        const std::lock_guard lock(idle_heaps().mutex);
+        idle_heaps().heaps.push_back(std::exchange(own_heap, nullptr));
     }
 };
+
+Heap& heap_of_thread() {
+    if (!own_heap) [[unlikely]] {
+        const std::lock_guard lock(idle_heaps().mutex);
+        std::vector<Heap*>& heaps = idle_heaps().heaps;
+        if (heaps.empty()) heaps.push_back(new Heap);
+        own_heap = heaps.back();
+        heaps.pop_back();
+        static thread_local const LeavesItsHeap at_the_end;
+    }
+    return *own_heap;
+}
 
 }    // namespace
 
@@ -167,14 +182,11 @@ real* acquire_buffer(std::size_t count) {
 }
 void release_buffer(real* buffer) { ::operator delete (buffer, std::align_val_t{cache_line}); }
 #else
-real* acquire_buffer(std::size_t count) {
-    static thread_local HeapOfThread own;
-    return own.heap->acquire(count * sizeof(real));
-}
+real* acquire_buffer(std::size_t count) { return heap_of_thread().acquire(count * sizeof(real)); }
 void release_buffer(real* buffer) {
     if (!buffer) return;
     Block* block = reinterpret_cast<Block*>(buffer) - 1;
-    block->heap->release(block);
+    block->heap == own_heap ? block->heap->release(block) : block->heap->release_from_afar(block);
 }
 #endif
 

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <iterator>
 
 #include "lookback/tensor/real.h"
 
@@ -31,6 +33,19 @@ class Buffer {
 
   private:
     std::size_t count = 0;
+};
+
+// So many zeros, such as the row that a product starts from.
+class Zeros {
+  public:
+    explicit Zeros(std::size_t count) {
+        if (count > std::size(few)) std::fill_n(many.resize(count), count, real(0));
+    }
+    const real* data() const { return many.data ? many.data : few; }
+
+  private:
+    static constexpr real few[1024] = {};
+    Buffer many;
 };
 
 }    // namespace lookback

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <new>
+#include <thread>
 
 #include "lookback/models/translator.h"
 #include "lookback/optim/data_parallel.h"
@@ -128,6 +129,34 @@ TEST_CASE("a tensor that grows by a little at each step, such as the keys of a l
     Tensor keys;
     for (int size = 2'500'000; size < 3'500'000; size += 10'000) keys = Tensor({size});    // 10 to 14 MB
     CHECK(large_requests - before <= 4);
+}
+
+TEST_CASE("what one thread asks for and another gives back is there for the first one again" *
+          doctest::skip(one_allocation_a_buffer)) {
+    const int before = large_requests;
+    std::barrier<> both{2};
+    Tensor passed;
+    std::thread maker([&] {
+        for (int i = 0; i < 100; ++i) {
+            passed = Tensor({500'000});    // 2 MB
+            both.arrive_and_wait();
+            both.arrive_and_wait();
+        }
+    });
+    for (int i = 0; i < 100; ++i) {
+        both.arrive_and_wait();
+        passed = {};
+        both.arrive_and_wait();
+    }
+    maker.join();
+    CHECK(large_requests - before <= 1);
+}
+
+TEST_CASE("a thread that ends leaves its memory to the next one" * doctest::skip(one_allocation_a_buffer)) {
+    std::thread([] { Tensor({500'000}); }).join();
+    const int before = large_requests;
+    for (int i = 0; i < 100; ++i) std::thread([] { Tensor({500'000}); }).join();
+    CHECK(large_requests == before);
 }
 
 TEST_CASE("memory stays flat over 10,000 steps" * doctest::skip(one_allocation_a_buffer)) {
