@@ -72,8 +72,8 @@ std::size_t first_not_finite(std::size_t n, const real* x);
 
 // ---- Softmax of a row (equations at op::Softmax). -------------------------------------------------------------------------------
 
-// y_i = exp(x_i - max x) / sum of these; x = y is fine. -inf gives 0, a row of nothing but -inf gives zeros.
-void softmax(std::size_t n, const real* x, real* y);
+// y_i = exp(f x_i - max f x) / sum of these; x = y is fine. -inf gives 0, a row of nothing but -inf gives zeros.
+void softmax(std::size_t n, real f, const real* x, real* y);
 void softmax_backward(std::size_t n, const real* y, const real* dy, real* dx);    // dx = dx + y (dy - dot(dy, y))
 
 // ---- Element by element: one rounding for each operation written. --------------------------------------------------------

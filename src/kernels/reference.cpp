@@ -102,13 +102,14 @@ real max(std::size_t n, const real* x) {
     return largest + 0;    // -0 and 0 compare equal, so which of them was met first would show: + 0 makes both 0
 }
 
-void softmax(std::size_t n, const real* x, real* y) {
-    const real largest = max(n, x);
+void softmax(std::size_t n, real factor, const real* x, real* y) {
+    scale(n, factor, x, y);
+    const real largest = max(n, y);
     if (largest == -std::numeric_limits<real>::infinity()) {
         for (std::size_t i = 0; i < n; ++i) y[i] = 0;
         return;
     }
-    for (std::size_t i = 0; i < n; ++i) y[i] = elementary::exp(x[i] - largest);
+    for (std::size_t i = 0; i < n; ++i) y[i] = elementary::exp(y[i] - largest);
     const real total = sum(n, y);
     for (std::size_t i = 0; i < n; ++i) y[i] = y[i] / total;
 }

@@ -25,7 +25,7 @@ void erf(std::size_t n, const real* x, real* y);
 real sum(std::size_t n, const real* x);
 real dot(std::size_t n, const real* a, const real* b);
 real max(std::size_t n, const real* x);
-void softmax(std::size_t n, const real* x, real* y);
+void softmax(std::size_t n, real factor, const real* x, real* y);
 void softmax_backward(std::size_t n, const real* y, const real* dy, real* dx);
 
 void add(std::size_t n, const real* a, const real* b, real* y);

@@ -85,19 +85,32 @@ real max(size_t n, const real* x) {
     return larger(rest, largest_of(lane)) + 0;
 }
 
-void softmax(size_t n, const real* x, real* y) {
-    if (use_reference()) return reference::softmax(n, x, y);
-    const real largest = max(n, x);
-    if (largest == -elementary::infinity) return each(n, [y](size_t i, auto part) { store(y + i, part, Vector{}); });
+// The last elements, fewer than a register, stay in one throughout: a processor cannot read what it has just stored in part, or with
+// other bounds, before it has left for the cache, and a row of attention weights is short.
+void softmax(size_t n, real factor, const real* x, real* y) {
+    if (use_reference()) return reference::softmax(n, factor, x, y);
+    const size_t whole = n / lanes * lanes;
+    const Mask part = first(int(n - whole));
+    Vector lane = elementary::all<Vector>(-elementary::infinity);
+    Vector rest = whole < n ? only(factor * load(x + whole, part), part, lane) : lane;
+    for (size_t i = 0; i < whole; i += lanes) lane = larger(factor * load(x + i), lane);
+    const real largest = largest_of(larger(rest, lane)) + 0;
+    if (largest == -elementary::infinity) return each(n, [y](size_t i, auto some) { store(y + i, some, Vector{}); });
     SixteenLanes total;
-    const auto step = [=](Vector& lane, size_t at, auto part) {
-        const Vector e = elementary::exp(load(x + at, part) - largest);
-        store(y + at, part, e);
-        lane = lane + only(e, part);
-    };
-    total.run(n, step);
+    for (size_t i = 0; i < whole; i += lanes) {
+        const Vector e = elementary::exp(factor * load(x + i) - largest);
+        store(y + i, e);
+        Vector& sum = total.lane[i / lanes % SixteenLanes::registers];
+        sum = sum + e;
+    }
+    if (whole < n) {
+        rest = only(elementary::exp(rest - largest), part);
+        Vector& sum = total.lane[whole / lanes % SixteenLanes::registers];
+        sum = sum + rest;
+    }
     const real divisor = total.folded();
-    each(n, [=](size_t at, auto part) { store(y + at, part, load(y + at, part) / divisor); });
+    for (size_t i = 0; i < whole; i += lanes) store(y + i, load(y + i) / divisor);
+    if (whole < n) store(y + whole, part, rest / divisor);
 }
 
 void softmax_backward(size_t n, const real* y, const real* dy, real* dx) {

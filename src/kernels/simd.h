@@ -32,7 +32,7 @@ using VectorBits [[gnu::vector_size(vector_bytes)]] = RealBits;
 constexpr int lanes = vector_bytes / sizeof(real);
 
 // Internal linkage, because files of different optimisation levels include this. A Mask stands for a register's first lanes: load and
-// only() have 0 in the others, store leaves them alone.
+// only() have 0 in the others (only() what it is given), store leaves them alone.
 namespace {
 
 [[maybe_unused]] inline Vector load(const real* from) { return *reinterpret_cast<const VectorAnywhere*>(from); }
@@ -46,7 +46,9 @@ using Mask = __mmask16;
 [[maybe_unused]] inline Mask first(int count) { return Mask((1u << count) - 1); }
 [[maybe_unused]] inline Vector load(const real* from, Mask m) { return (Vector)_mm512_maskz_loadu_ps(m, from); }
 [[maybe_unused]] inline void store(real* to, Mask m, Vector v) { _mm512_mask_storeu_ps(to, m, (__m512)v); }
-[[maybe_unused]] inline Vector only(Vector v, Mask m) { return (Vector)_mm512_maskz_mov_ps(m, (__m512)v); }
+[[maybe_unused]] inline Vector only(Vector v, Mask m, Vector others = Vector{}) {
+    return (Vector)_mm512_mask_mov_ps((__m512)others, m, (__m512)v);
+}
 [[maybe_unused]] inline Vector fma(Vector a, Vector b, Vector c) {
     return (Vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 }
@@ -57,7 +59,9 @@ using Mask = __mmask8;
 [[maybe_unused]] inline Mask first(int count) { return Mask((1u << count) - 1); }
 [[maybe_unused]] inline Vector load(const real* from, Mask m) { return (Vector)_mm512_maskz_loadu_pd(m, from); }
 [[maybe_unused]] inline void store(real* to, Mask m, Vector v) { _mm512_mask_storeu_pd(to, m, (__m512d)v); }
-[[maybe_unused]] inline Vector only(Vector v, Mask m) { return (Vector)_mm512_maskz_mov_pd(m, (__m512d)v); }
+[[maybe_unused]] inline Vector only(Vector v, Mask m, Vector others = Vector{}) {
+    return (Vector)_mm512_mask_mov_pd((__m512d)others, m, (__m512d)v);
+}
 [[maybe_unused]] inline Vector fma(Vector a, Vector b, Vector c) {
     return (Vector)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
 }
@@ -87,7 +91,9 @@ struct Mask {
     }
     if (m.count & 1) _mm_store_ss(to, rest);
 }
-[[maybe_unused]] inline Vector only(Vector v, Mask m) { return (Vector)((__m256i)v & m.chosen); }
+[[maybe_unused]] inline Vector only(Vector v, Mask m, Vector others = Vector{}) {
+    return (Vector)(((__m256i)v & m.chosen) | ((__m256i)others & ~m.chosen));
+}
 [[maybe_unused]] inline Vector fma(Vector a, Vector b, Vector c) {
     return (Vector)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 }
@@ -97,7 +103,9 @@ struct Mask {
 }
 [[maybe_unused]] inline Vector load(const real* from, Mask m) { return (Vector)_mm256_maskload_pd(from, m.chosen); }
 [[maybe_unused]] inline void store(real* to, Mask m, Vector v) { _mm256_maskstore_pd(to, m.chosen, (__m256d)v); }
-[[maybe_unused]] inline Vector only(Vector v, Mask m) { return (Vector)((__m256i)v & m.chosen); }
+[[maybe_unused]] inline Vector only(Vector v, Mask m, Vector others = Vector{}) {
+    return (Vector)(((__m256i)v & m.chosen) | ((__m256i)others & ~m.chosen));
+}
 [[maybe_unused]] inline Vector fma(Vector a, Vector b, Vector c) {
     return (Vector)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
 }
@@ -117,8 +125,8 @@ struct Mask {
 [[maybe_unused]] inline void store(real* to, Mask m, Vector v) {
     for (int l = 0; l < m.count; ++l) to[l] = v[l];
 }
-[[maybe_unused]] inline Vector only(Vector v, Mask m) {
-    for (int l = m.count; l < lanes; ++l) v[l] = 0;
+[[maybe_unused]] inline Vector only(Vector v, Mask m, Vector others = Vector{}) {
+    for (int l = m.count; l < lanes; ++l) v[l] = others[l];
     return v;
 }
 [[maybe_unused]] inline Vector fma(Vector a, Vector b, Vector c) {

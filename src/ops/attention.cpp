@@ -61,20 +61,21 @@ struct AttentionWeights final : Node {
         const real* mask = inputs.size() > 2 ? inputs[2].data() : nullptr;
         BroadcastRows mask_row(mask ? inputs[2].shape() : Shape{}, shape);
         const real scale = 1 / std::sqrt(static_cast<real>(K));
-        const std::vector<real> zeros(S);
-        real* y = data;
+        const Zeros zeros(S);
+        Buffer scores;    // of one head: they stay in the first cache
+        real *x = scores.resize(static_cast<std::size_t>(T) * S), *y = data;
         for (int b = 0; b < B; ++b)
             for (int head = 0; head < heads; ++head) {
-                kernels::gemm_nt(T, S, K, q + b * T * C + head * K, C, k + b * S * C + head * K, C, y, S, zeros.data());
+                kernels::gemm_nt(T, S, K, q + b * T * C + head * K, C, k + b * S * C + head * K, C, x, S, zeros.data());
                 for (int t = 0; t < T; ++t, y += S) {
+                    real* row = x + t * S;
                     const int visible = causal ? t + S - T + 1 : S;
-                    kernels::scale(visible, scale, y, y);
                     if (mask) {
                         for (int s = 0; s < visible; ++s)
-                            if (mask[mask_row.offset + s * mask_row.step] == 0) y[s] = -std::numeric_limits<real>::infinity();
+                            if (mask[mask_row.offset + s * mask_row.step] == 0) row[s] = -std::numeric_limits<real>::infinity();
                         mask_row.next();
                     }
-                    kernels::softmax(visible, y, y);
+                    kernels::softmax(visible, scale, row, y);
                     std::fill(y + visible, y + S, real(0));
                 }
             }
@@ -104,7 +105,7 @@ struct AttentionContext final : Node {
 
     void forward() override {
         const real *w = inputs[0].data(), *v = inputs[1].data();
-        const std::vector<real> zeros(K);
+        const Zeros zeros(K);
         for (int b = 0; b < B; ++b)
             for (int head = 0; head < heads; ++head, w += T * S)
                 kernels::gemm_nn(T, K, S, w, S, v + b * S * C + head * K, C, data + b * T * C + head * K, C, zeros.data());

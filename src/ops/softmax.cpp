@@ -22,7 +22,7 @@ struct Softmax final : Node {
 
     void forward() override {
         const real* x = inputs[0].data();
-        for (int row = 0; row < rows; ++row) kernels::softmax(n, x + row * n, data + row * n);
+        for (int row = 0; row < rows; ++row) kernels::softmax(n, 1, x + row * n, data + row * n);
     }
     void backward() override {
         const real *y = data, *dy = grad;
@@ -42,7 +42,7 @@ struct MaskedSoftmax final : Node {
             real* y = data + row * n;
             for (int i = 0; i < n; ++i)
                 y[i] = mask[source.offset + i * source.step] != 0 ? x[row * n + i] : -std::numeric_limits<real>::infinity();
-            kernels::softmax(n, y, y);
+            kernels::softmax(n, 1, y, y);
         }
     }
     void backward() override {

@@ -111,9 +111,13 @@ TEST_CASE("every row kernel has the bits of its reference loop") {
     AGAINST_REFERENCE(relu_backward, 3, n, x[0].data(), x[1].data(), x[2].data());
     AGAINST_REFERENCE(tanh_backward, 3, n, x[0].data(), x[1].data(), x[2].data());
     AGAINST_REFERENCE(sigmoid_backward, 3, n, x[0].data(), x[1].data(), x[2].data());
-    AGAINST_REFERENCE(softmax, 2, n, x[0].data(), x[1].data());
-    AGAINST_REFERENCE(softmax, 1, n, x[0].data(), x[0].data());
+    AGAINST_REFERENCE(softmax, 2, n, real(0.7), x[0].data(), x[1].data());
+    AGAINST_REFERENCE(softmax, 1, n, real(1), x[0].data(), x[0].data());
     AGAINST_REFERENCE(softmax_backward, 3, n, x[0].data(), x[1].data(), x[2].data());
+    same_for_every_length("softmax of small numbers", 2, [](bool fast, std::size_t n, Arrays& x) {
+        for (real& value : x[0]) value = value * 10 - 1000;    // exp of them is 0, but for the largest taken off
+        fast ? kernels::softmax(n, 1, x[0].data(), x[1].data()) : reference::softmax(n, 1, x[0].data(), x[1].data());
+    });
     same_for_every_length("sum, dot and max", 2, [](bool fast, std::size_t n, Arrays& x) {
         const real *a = x[0].data(), *b = x[1].data();
         if (fast)
