@@ -6,6 +6,7 @@
 
 #include "kernels/kernels.h"
 #include "lookback/tensor/node.h"
+#include "tensor/memory.h"
 #include "tensor/weight_product.h"
 
 namespace lookback {
@@ -19,7 +20,7 @@ struct Matmul final : Node {
     void forward() override {
         const real *a = inputs[0].data(), *b = inputs[1].data();
         real* y = data;
-        const std::vector<real> zeros(N);
+        const Zeros zeros(N);
         for (int batch = 0; batch < batches; ++batch, a += M * K, b += K * N, y += M * N)
             kernels::gemm_nn(M, N, K, a, K, b, N, y, N, zeros.data());
     }
@@ -42,16 +43,14 @@ struct Linear final : Node {
 
     void forward() override {
         const real *x = inputs[0].data(), *b = inputs.size() > 2 ? inputs[2].data() + row : nullptr;
-        const std::vector<real> zeros(b ? 0 : N);
+        const Zeros zeros(b ? 0 : N);
         times_weight_transposed(M, N, K, x, inputs[1], row, column, data, b ? b : zeros.data());
     }
     void backward() override {
         const real *x = inputs[0].data(), *W = inputs[1].data() + row * weight_width + column, *dy = grad;
         const auto [dx, dx_start] = growing_grad_of(0, K);
         if (dx) kernels::gemm_nn(M, K, N, dy, N, W, weight_width, dx, K, dx_start);
-        const bool all_of_W = static_cast<std::size_t>(N) * K == inputs[1].size();
-        const auto [dW, dW_start] = all_of_W ? growing_grad_of(1, K) : Growing{grad_of(1), nullptr};
-        if (dW) kernels::gemm_tn(N, K, M, dy, N, x, K, dW + row * weight_width + column, weight_width, dW_start);
+        add_to_weight_grad(*this, 1, M, N, K, dy, x, row, column);
         real* db = inputs.size() > 2 ? grad_of(2) : nullptr;
         if (db)
             for (int m = 0; m < M; ++m) kernels::accumulate(N, dy + m * N, db + row);

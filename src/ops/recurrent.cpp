@@ -52,7 +52,7 @@ struct GruCell final : Node {
     }
     void backward() override {
         const real *h = inputs[1].data(), *W = inputs[2].data(), *dy = grad;
-        real *dp = grad_of(0), *dh = grad_of(1), *dW = grad_of(2), *db = grad_of(3);
+        real *dp = grad_of(0), *dh = grad_of(1), *db = grad_of(3);
         Buffer gradient_of_q;
         real* dq = gradient_of_q.resize(3 * size);
         for (int row = 0; row < B; ++row) {
@@ -63,7 +63,7 @@ struct GruCell final : Node {
             if (db) kernels::accumulate(3 * H, dq + row * 3 * H, db);
         }
         if (dh) kernels::gemm_nn(B, H, 3 * H, dq, 3 * H, W, H, dh, H);
-        if (dW) kernels::gemm_tn(3 * H, H, B, dq, 3 * H, h, H, dW, H);
+        add_to_weight_grad(*this, 2, B, 3 * H, H, dq, h);
     }
 };
 
@@ -156,7 +156,7 @@ struct LstmCell final : Node {
     }
     void backward() override {
         const real *h = inputs[1].data(), *c = inputs[2].data(), *W = inputs[3].data();
-        real *dp = grad_of(0), *dh = grad_of(1), *dc = grad_of(2), *dW = grad_of(3), *db = grad_of(4);
+        real *dp = grad_of(0), *dh = grad_of(1), *dc = grad_of(2), *db = grad_of(4);
         Buffer gradient_of_a;
         real* da = gradient_of_a.resize(2 * size);
         for (int row = 0; row < B; ++row) {
@@ -176,7 +176,7 @@ struct LstmCell final : Node {
             if (db) kernels::accumulate(4 * H, di, db);
         }
         if (dh) kernels::gemm_nn(B, H, 4 * H, da, 4 * H, W, H, dh, H);
-        if (dW) kernels::gemm_tn(4 * H, H, B, da, 4 * H, h, H, dW, H);
+        add_to_weight_grad(*this, 3, B, 4 * H, H, da, h);
     }
 };
 

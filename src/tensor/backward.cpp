@@ -7,6 +7,7 @@
 #include "lookback/tensor/node.h"
 #include "lookback/tensor/tensor.h"
 #include "tensor/watch.h"
+#include "tensor/weight_product.h"
 
 namespace lookback {
 
@@ -82,6 +83,7 @@ void backward(const Tensor& loss, Graph graph, Where where) {
     loss.node->grad[0] += 1;
     BackwardRun run{.order = order.data(), .count = order.size(), .position = order.size()};
     const Announcement announcement(run);
+    const GatherGradRows gather(!keeps_what_is_done && !watched());
     const auto release = [&](std::size_t position) {
         order[position].node->inputs.clear();
         order[position] = Tensor();
@@ -89,6 +91,7 @@ void backward(const Tensor& loss, Graph graph, Where where) {
     while (run.position > 0) {
         Node& node = *order[--run.position].node;
         for (const Tensor& input : node.inputs) start_gradient(*input.node);
+        node.finish_grad();
         run.node = &node;
         run_backward_of(node);
         if (graph == Graph::release && !keeps_what_is_done) release(run.position);

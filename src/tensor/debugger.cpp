@@ -167,6 +167,7 @@ struct LayoutEntry {
     {"data", offsetof(Node, data), nullptr},
     {"grad", offsetof(Node, grad), nullptr},
     {"grad_is_unset", offsetof(Node, grad_is_unset), nullptr},
+    {"grad_rows", offsetof(Node, grad_rows), nullptr},
     {"requires_grad", offsetof(Node, requires_grad), nullptr},
     {"name", offsetof(Node, name), nullptr},
     {"inputs", offsetof(Node, inputs), nullptr},

@@ -90,7 +90,10 @@ std::string check_node(Node& node) {
     std::set<Node*> inputs;
     for (const Tensor& input : node.inputs)
         if (input.node->requires_grad) inputs.insert(input.node);
-    for (Node* input : inputs) input->fill_grad();
+    for (Node* input : inputs) {
+        input->finish_grad();
+        input->fill_grad();
+    }
     const Borrowed values(node.data, node.size), arriving(node.grad, node.size);
     std::vector<std::unique_ptr<Borrowed>> gradients;
     for (Node* input : inputs) gradients.push_back(std::make_unique<Borrowed>(input->grad, input->size));
@@ -98,7 +101,10 @@ std::string check_node(Node& node) {
     Random random(20170612);    // one number made of all outputs, so that no mistake hides, as in check_gradient
     for (std::size_t i = 0; i < node.size; ++i) node.grad[i] = static_cast<real>(random.normal());
     for (Node* input : inputs) input->zero_grad();
-    node.backward();
+    {
+        const GatherGradRows at_once(false);
+        node.backward();
+    }
     const auto projected = [&] {
         node.forward();
         return std::inner_product(node.data, node.data + node.size, node.grad, 0.0, std::plus<>(),

@@ -16,6 +16,7 @@
 #include "lookback/tensor/scope.h"
 #include "tensor/memory.h"
 #include "tensor/watch.h"
+#include "tensor/weight_product.h"
 
 namespace lookback {
 
@@ -181,10 +182,11 @@ void Node::zero_grad() {
 void Node::start_grad() {
     if (!grad) grad = acquire_buffer(size);
     grad_is_unset = true;
+    grad_rows = nullptr;
 }
 
 void Node::fill_grad() {
-    if (!grad_is_unset) return;    // and leave it alone: other threads may be reading a leaf that is not trained
+    if (!grad_is_unset || grad_rows) return;    // and leave it alone: other threads may be reading a leaf that is not trained
     std::fill_n(grad, size, real(0));
     grad_is_unset = false;
 }
@@ -192,27 +194,34 @@ void Node::fill_grad() {
 void Node::free_grad() {
     release_buffer(std::exchange(grad, nullptr));
     grad_is_unset = false;
+    grad_rows = nullptr;
 }
 
 real* Node::grad_of(std::size_t input) const {
     Node* node = inputs[input].node;
-    if (!node->requires_grad) return nullptr;
-    node->fill_grad();
-    return node->grad;
+    return node->requires_grad ? node->growing_grad(std::numeric_limits<int>::max()).data : nullptr;
 }
 
 Node::Growing Node::growing_grad_of(std::size_t input, int width) const {
-    static constexpr real zeros[4096] = {};
     Node* node = inputs[input].node;
-    if (!node->requires_grad || !node->grad_is_unset || width > static_cast<int>(std::size(zeros)))
-        return {grad_of(input), nullptr};
-    node->grad_is_unset = false;
-    return {node->grad, zeros};
+    return node->requires_grad ? node->growing_grad(width) : Growing{nullptr, nullptr};
+}
+
+Node::Growing Node::growing_grad(int width) {
+    static constexpr real zeros[4096] = {};
+    finish_grad();
+    if (grad_is_unset && width <= static_cast<int>(std::size(zeros))) {
+        grad_is_unset = false;
+        return {grad, zeros};
+    }
+    fill_grad();
+    return {grad, nullptr};
 }
 
 void Node::add_to_grad_of(std::size_t input, const real* dx) const {
     Node* node = inputs[input].node;
     if (!node->requires_grad) return;
+    node->finish_grad();
     if (std::exchange(node->grad_is_unset, false))
         std::copy_n(dx, node->size, node->grad);    // as good as 0 + dx: a sum that started at 0 is never -0
     else

@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "kernels/kernels.h"
+#include "lookback/tensor/node.h"
 #include "lookback/tensor/packed_weights.h"
 #include "tensor/frozen.h"
-#include "tensor/memory.h"
 
 namespace lookback {
 
@@ -23,6 +23,10 @@ struct Packed {
 namespace {
 
 thread_local Packed* innermost = nullptr;
+thread_local bool gathering = false;
+
+constexpr int few_rows = 32, gathered_rows = 128;
+constexpr std::size_t large_weight = 4096;    // elements: a smaller one stays in the first cache anyway
 
 // The panels of a block, or null where nobody keeps them.
 const real* panels_of(const Tensor& weight, const Packed::Block& block, const real* at) {
@@ -41,6 +45,13 @@ const real* panels_of(const Tensor& weight, const Packed::Block& block, const re
         return panels.data;
     }
     return nullptr;
+}
+
+void add_product(Node& weight, int M, int N, int K, const real* dy, const real* x, int row, int column) {
+    if (static_cast<std::size_t>(N) * K != weight.size) weight.fill_grad();    // the rest of it
+    const auto [grad, start] = weight.growing_grad(K);
+    const int width = weight.shape[1];
+    kernels::gemm_tn(N, K, M, dy, N, x, K, grad + row * width + column, width, start);
 }
 
 }    // namespace
@@ -62,5 +73,34 @@ void times_weight_transposed(int M, int N, int K, const real* x, const Tensor& w
     else
         kernels::gemm_nt(M, N, K, x, K, at, weight.size(1), y, N, start);
 }
+
+void add_to_weight_grad(const Node& op, std::size_t input, int M, int N, int K, const real* dy, const real* x, int row,
+                        int column) {
+    Node& weight = *op.inputs[input].node;
+    if (!weight.requires_grad) return;
+    std::unique_ptr<GradRows>& rows = weight.grad_rows;
+    const auto fits = [&] {
+        return rows->row == row && rows->column == column && rows->N == N && rows->K == K && rows->count + M <= gathered_rows;
+    };
+    if (!gathering || M > few_rows || static_cast<std::size_t>(N) * K < large_weight)
+        return add_product(weight, M, N, K, dy, x, row, column);
+    if (rows && !fits()) weight.finish_grad();
+    if (!rows) {
+        rows.reset(new GradRows{row, column, N, K, 0, {}, {}});
+        rows->dy.resize(gathered_rows * N);
+        rows->x.resize(gathered_rows * K);
+    }
+    std::copy_n(dy, M * N, rows->dy.data + rows->count * N);
+    std::copy_n(x, M * K, rows->x.data + rows->count * K);
+    rows->count += M;
+}
+
+void Node::finish_grad() {
+    if (const std::unique_ptr<GradRows> rows = std::move(grad_rows))
+        add_product(*this, rows->count, rows->N, rows->K, rows->dy.data, rows->x.data, rows->row, rows->column);
+}
+
+GatherGradRows::GatherGradRows(bool gather) : before(std::exchange(gathering, gather)) {}
+GatherGradRows::~GatherGradRows() { gathering = before; }
 
 }    // namespace lookback

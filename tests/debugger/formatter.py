@@ -13,7 +13,7 @@ import lookback_nodes as nodes  # noqa: E402
 import lookback_text as text  # noqa: E402
 
 MEMBERS = {'op': 8, 'id': 16, 'file': 24, 'line': 32, 'scope': 40, 'shape': 48, 'size': 72, 'data': 80, 'grad': 88, 'requires_grad': 96, 'grad_is_unset': 97,
-           'name': 104, 'inputs': 136, 'serial': 160, 'references': 168, 'callers': 176, 'older': 184, 'chain': 192}
+           'name': 104, 'inputs': 136, 'serial': 160, 'references': 168, 'callers': 176, 'older': 184, 'chain': 192, 'grad_rows': 200}
 
 
 class Program:
@@ -21,7 +21,7 @@ class Program:
 
     def __init__(self, real='f'):
         self.bytes, self.end, self.real = {}, 0x1000, real
-        table = dict(MEMBERS, **{'sizeof Node': 200, 'sizeof real': struct.calcsize(real), 'run.order': 0, 'run.count': 8, 'run.position': 16,
+        table = dict(MEMBERS, **{'sizeof Node': 208, 'sizeof real': struct.calcsize(real), 'run.order': 0, 'run.count': 8, 'run.position': 16,
                                  'run.node': 24, 'run.thread': 32, 'run.older': 40})
         self.newest, self.chains, self.newest_backward = [0, 0], self.put(bytes(16)), self.put(bytes(8))
         rows = [(name, value, 0) for name, value in table.items()]
@@ -49,8 +49,8 @@ class Program:
         return self.put(struct.pack('<%d%s' % (len(values), self.real), *values)) if values is not None else 0
 
     def node(self, shape, values, grad=None, op='leaf', id=0, inputs=(), name='', line=7, scope='', requires_grad=True, references=1, size=None,
-             grad_is_unset=False, thread=0):
-        raw = bytearray(200)
+             grad_is_unset=False, thread=0, grad_rows=0):
+        raw = bytearray(208)
 
         def write(member, kind, *what):
             struct.pack_into('<' + kind, raw, MEMBERS[member], *what)
@@ -66,6 +66,7 @@ class Program:
         write('grad', 'Q', self.reals(grad))
         write('requires_grad', '?', requires_grad)
         write('grad_is_unset', '?', grad_is_unset)
+        write('grad_rows', 'Q', grad_rows)
         write('name', 'QQ', self.text(name), len(name))
         begin = self.put(struct.pack('<%dQ' % len(inputs), *[n.address for n in inputs]) + b'\0')
         write('inputs', 'QQQ', begin, begin + 8 * len(inputs), begin + 8 * len(inputs))
@@ -133,7 +134,7 @@ def what_is_no_tensor_is_one_line():
     m = program.memory
     assert refused(lambda: nodes.node_at(m, 0)) == 'no tensor'
     assert refused(lambda: nodes.node_at(m, 0x5a5a5a5a5a5a5a5a)) == 'not set yet, or freed'
-    assert refused(lambda: nodes.node_at(m, program.put(bytes(200)))) == 'freed'
+    assert refused(lambda: nodes.node_at(m, program.put(bytes(208)))) == 'freed'
     assert refused(lambda: nodes.node_at(m, program.put(b'\x5a' * 192))) == 'not set yet, or freed'
     assert refused(lambda: nodes.node_at(m, program.node((2,), [1, 2], references=0).address)) == 'freed'
     assert refused(lambda: nodes.node_at(m, program.node((2, 3), [1] * 6, size=7).address)) == 'corrupt: 7 elements in the shape (2, 3)'
@@ -171,6 +172,8 @@ def numbers_stand_in_rows_and_what_changed_has_a_star():
         ' 1          3         4 |  1          0     *-0.5']
     assert 'needs' not in text.tensor_text(x, names) and text.tensor_text(x, names).splitlines()[0] == 'leaf (2, 2), constant  made at net.cpp:7'
     assert text.tensor_text(p, names, gradient_only=True).startswith('d loss / d p (2, 2)  made at net.cpp:9\n  grad')
+    waits = Program().node((1,), [1], grad=[7e8], grad_is_unset=True, grad_rows=1)
+    assert 'gathered, to be added' in text.tensor_text(waits, names) and 'none yet' not in text.tensor_text(waits, names)
 
 
 def a_large_tensor_is_cut():

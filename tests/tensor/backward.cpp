@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -8,10 +9,12 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "lookback/ops/attention.h"
 #include "lookback/ops/elementwise.h"
 #include "lookback/ops/matmul.h"
+#include "lookback/ops/recurrent.h"
 #include "lookback/ops/shape.h"
 #include "lookback/ops/softmax.h"
 #include "lookback/tensor/debugger.h"
@@ -24,6 +27,22 @@ using Values = std::vector<real>;
 namespace {
 
 Values gradient(const Tensor& x) { return Values(x.grad(), x.grad() + x.size()); }
+
+// y = x, and something happens on the way back
+struct DuringBackward final : Node {
+    std::function<void()> action;
+
+    void forward() override { std::copy_n(inputs[0].data(), size, data); }
+    void backward() override {
+        action();
+        add_to_grad_of(0, grad);
+    }
+};
+Tensor during_backward(const Tensor& x, std::function<void()> action, Where where = Where::current()) {
+    auto* node = new DuringBackward;
+    node->action = std::move(action);
+    return record(node, "during_backward", x.shape(), {x}, where);
+}
 
 }    // namespace
 
@@ -147,6 +166,78 @@ TEST_CASE("the first op to add to a gradient gives the bits of one that finds ze
         for (std::size_t i = 0; i < leaves.size(); ++i)
             CHECK(std::memcmp(first[i].data(), onto_zeros[i].data(), leaves[i].size() * sizeof(real)) == 0);
     }
+}
+
+// Steps of a sentence with few rows each, and all else that may be done to the same weights on the way.
+Tensor steps_with(const std::vector<Tensor>& leaves, int count, int rows) {
+    const Tensor &weight = leaves[0], &gru = leaves[1], &lstm = leaves[2], &bias = leaves[3], &in_blocks = leaves[4];
+    const Tensor halved = weight * 0.5;    // a weight that is no leaf
+    Random random(2);
+    const auto constant = [&](Shape shape) { return Tensor::normal(std::move(shape), 1, random); };
+    Tensor h = constant({rows, 64}), state = constant({rows, 128}), loss = sum(weight * weight);
+    for (int step = 0; step < count; ++step) {
+        h = gru_cell(constant({rows, 192}), tanh(linear(h, weight)), gru, slice(bias, 0, 0, 192));
+        state = lstm_cell(constant({rows, 256}), slice(state, 1, 0, 64), slice(state, 1, 64, 128), lstm, bias);
+        h = h + linear(slice(state, 1, 0, 64), halved);
+        h = h + linear(h, in_blocks, {}, {.row = step / 2 % 3, .rows = 64, .column = step / 3 % 3, .columns = 64});
+        if (step % 5 == 2) loss = loss + sum(matmul(h, weight));
+        if (step % 9 == 4) loss = loss + sum(linear(constant({rows * 40, 64}), weight));    // many rows
+    }
+    return loss + sum(h * h) + sum(state);
+}
+
+TEST_CASE("few rows of a weight's gradient wait until they are many, and give the same bits") {
+    Random random(1);
+    const auto leaf = [&](Shape shape) { return Tensor::normal(std::move(shape), 0.05, random).requires_grad(); };
+    const std::vector<Tensor> leaves = {leaf({64, 64}), leaf({192, 64}), leaf({256, 64}), leaf({256}), leaf({66, 66})};
+    for (const int rows : {1, 3, 32, 33})
+        for (const int count : {1, 10, 60}) {
+            INFO(rows, " rows, ", count, " steps");
+            std::vector<Values> at_once;
+            for (const bool checked : {true, false}) {    // who checks each op wants its gradients at once
+                const bool before = std::exchange(checking, checked);
+                for (Tensor x : leaves) x.zero_grad();
+                for (int pass = 0; pass < 2; ++pass) backward(steps_with(leaves, count, rows), Graph::release);
+                checking = before;
+                for (std::size_t i = 0; i < leaves.size(); ++i) {
+                    CHECK(!leaves[i].node->grad_rows);
+                    if (checked)
+                        at_once.push_back(gradient(leaves[i]));
+                    else
+                        CHECK(std::memcmp(leaves[i].grad(), at_once[i].data(), leaves[i].size() * sizeof(real)) == 0);
+                }
+            }
+        }
+}
+
+// Each row of dW where W (64, 64) makes sum(x W^T): the sum of the rows of x, times so much.
+Values sum_of_rows(const Tensor& x, real times) {
+    Values result;
+    for (int n = 0; n < 64; ++n)
+        for (int k = 0; k < 64; ++k) result.push_back(times * (x.data()[k] + x.data()[64 + k]));
+    return result;
+}
+
+TEST_CASE("a node can be asked whether its backward is right while rows of its weight wait") {
+    const Unchecked unchecked;
+    Tensor x = Tensor({2, 64}, Values(128, 3)).requires_grad(), weight = Tensor({64, 64}, Values(64 * 64, 0.5)).requires_grad();
+    const Tensor first = linear(x, weight);
+    std::string answer;
+    const Tensor asks = during_backward(x, [&] { answer = lookback_check_node(first.node); });
+    const Tensor second = linear(x * 10, weight);
+    backward(sum(first) + sum(asks) + sum(second));
+    CHECK(answer.find(": right, ") != std::string::npos);
+    CHECK(gradient(weight) == sum_of_rows(x, 11));
+}
+
+TEST_CASE("rows that wait when a backward pass fails are forgotten with the gradient") {
+    const Unchecked unchecked;
+    Tensor x = Tensor({2, 64}, Values(128, 3)).requires_grad(), weight = Tensor({64, 64}).requires_grad();
+    const Tensor loss = sum(linear(during_backward(x, [] { throw std::runtime_error("no"); }), weight));
+    CHECK_THROWS_AS(backward(loss), std::runtime_error);
+    weight.zero_grad();
+    backward(sum(linear(x, weight)));
+    CHECK(gradient(weight) == sum_of_rows(x, 1));
 }
 
 TEST_CASE("a value used by many waits for all of them, whatever the order they were made in") {

@@ -40,11 +40,13 @@ def say_watched(event):
         return
     op = program.current_op()
     show('%s changed%s' % (', '.join(changed), ', in backward of ' + program.names().node(op) if op else ''))
-    for frame in program.frames(gdb.newest_frame()):    # where it is said in words, not in vector instructions
-        if not re.match(r'std::|_mm|lookback::kernels::|operator\(\)', frame.name() or 'std::'):
-            frame.select()
-            gdb.execute('frame')
-            return
+    frames = list(program.frames(gdb.newest_frame()))
+    for pattern in (r'.*op::\w+::backward$', r'(?!std::|_mm|lookback::kernels::|operator\(\))'):    # the op's equation, or else words
+        for frame in frames:
+            if re.match(pattern, frame.name() or 'std::'):
+                frame.select()
+                gdb.execute('frame')
+                return
 
 
 class Trap(Command):

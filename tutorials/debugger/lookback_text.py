@@ -163,6 +163,8 @@ def tensor_text(node, names, gradient_only=False, before=(None, None), width=80)
         lines.append('  value  ' + Stats(values).line())
     if gradients is not None:
         lines.append('  grad   ' + Stats(gradients).line())
+    elif node.grad_waits:
+        lines.append('  grad   gathered, to be added many rows at a time; LOOKBACK_CHECK=1 adds them at once')
     elif node.requires_grad or gradient_only:
         lines.append('  grad   none yet: no backward pass has reached it')
     if node.size == 0 or (gradient_only and gradients is None):

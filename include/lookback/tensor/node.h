@@ -3,6 +3,7 @@
 #include <atomic>
 #include <concepts>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,8 @@ struct Node {
     real* data = nullptr;    // row-major
     real* grad = nullptr;    // dLoss/dThis, same layout; stays where it is
     bool requires_grad = false;
-    bool grad_is_unset = false;    // nothing was added to grad yet, and its zeros are not written
+    bool grad_is_unset = false;                    // nothing was added to grad yet, and its zeros are not written
+    std::unique_ptr<struct GradRows> grad_rows;    // of a weight, gathered by backward() and not added to grad yet
     std::string name;
     std::vector<Tensor> inputs;    // empty for leaves, and where no gradient is needed
 
@@ -46,12 +48,14 @@ struct Node {
         const real* start;
     };
     Growing growing_grad_of(std::size_t input, int width) const;
+    Growing growing_grad(int width);    // of this node itself
 
     void add_to_grad_of(std::size_t input, const real* dx) const;    // all elements; nothing where nobody asked for it
 
-    void zero_grad();     // allocates grad at the first call; its address stays until free_grad()
-    void start_grad();    // the same, but zeros are written only if the first op to add must read them,
-    void fill_grad();     // by this
+    void zero_grad();      // allocates grad at the first call; its address stays until free_grad()
+    void start_grad();     // the same, but zeros are written only if the first op to add must read them,
+    void fill_grad();      // by this
+    void finish_grad();    // adds what is gathered
     void free_grad();
 
     Node();
