@@ -76,7 +76,8 @@ Training train(Model& model, int shard_count, double learning_rate, const std::v
     while (busy < settings.seconds) {
         const Batch batch = stream.next();
         const Stopwatch watch;
-        const std::vector<Batch> parts = shards(batch, shard_count);
+        std::vector<Batch> parts = shards(batch, shard_count);
+        std::ranges::reverse(parts);    // the longest sentences first: then the threads end at about the same time
         zero_grad(model);
         training.loss = parallel.backward(static_cast<int>(parts.size()), [&](Model& replica, int part) {
             return cross_entropy(replica(parts[part]), parts[part].target_out,
