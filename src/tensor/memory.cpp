@@ -161,18 +161,6 @@ struct LeavesItsHeap {
     }
 };
 
-Heap& heap_of_thread() {
-    if (!own_heap) [[unlikely]] {
-        const std::lock_guard lock(idle_heaps().mutex);
-        std::vector<Heap*>& heaps = idle_heaps().heaps;
-        if (heaps.empty()) heaps.push_back(new Heap);
-        own_heap = heaps.back();
-        heaps.pop_back();
-        static thread_local const LeavesItsHeap at_the_end;
-    }
-    return *own_heap;
-}
-
 }    // namespace
 
 // The address sanitizer can only see a use after free if each buffer is one allocation of its own.
@@ -182,7 +170,17 @@ real* acquire_buffer(std::size_t count) {
 }
 void release_buffer(real* buffer) { ::operator delete (buffer, std::align_val_t{cache_line}); }
 #else
-real* acquire_buffer(std::size_t count) { return heap_of_thread().acquire(count * sizeof(real)); }
+real* acquire_buffer(std::size_t count) {
+    if (!own_heap) [[unlikely]] {
+        const std::lock_guard lock(idle_heaps().mutex);
+        std::vector<Heap*>& heaps = idle_heaps().heaps;
+        if (heaps.empty()) heaps.push_back(new Heap);
+        own_heap = heaps.back();
+        heaps.pop_back();
+        static thread_local const LeavesItsHeap at_the_end;
+    }
+    return own_heap->acquire(count * sizeof(real));
+}
 void release_buffer(real* buffer) {
     if (!buffer) return;
     Block* block = reinterpret_cast<Block*>(buffer) - 1;
