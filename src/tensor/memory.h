@@ -35,16 +35,17 @@ class Buffer {
     std::size_t count = 0;
 };
 
+inline constexpr real few_zeros[4096] = {};
+
 // So many zeros, such as the row that a product starts from.
 class Zeros {
   public:
     explicit Zeros(std::size_t count) {
-        if (count > std::size(few)) std::fill_n(many.resize(count), count, real(0));
+        if (count > std::size(few_zeros)) std::fill_n(many.resize(count), count, real(0));
     }
-    const real* data() const { return many.data ? many.data : few; }
+    const real* data() const { return many.data ? many.data : few_zeros; }
 
   private:
-    static constexpr real few[1024] = {};
     Buffer many;
 };
 

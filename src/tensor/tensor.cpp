@@ -208,11 +208,10 @@ Node::Growing Node::growing_grad_of(std::size_t input, int width) const {
 }
 
 Node::Growing Node::growing_grad(int width) {
-    static constexpr real zeros[4096] = {};
     finish_grad();
-    if (grad_is_unset && width <= static_cast<int>(std::size(zeros))) {
+    if (grad_is_unset && width <= static_cast<int>(std::size(few_zeros))) {
         grad_is_unset = false;
-        return {grad, zeros};
+        return {grad, few_zeros};
     }
     fill_grad();
     return {grad, nullptr};

@@ -150,3 +150,12 @@ TEST_CASE("leading dimensions of another rank are refused") {
     CHECK_THROWS_AS(matmul(a, b), std::invalid_argument);
     CHECK_THROWS_AS(matmul(b, a), std::invalid_argument);
 }
+
+TEST_CASE("a product without a bias starts from zeros, however wide it is") {
+    for (const int N : {1, 4096, 4097, 300'000}) {
+        const std::vector<real> product(static_cast<std::size_t>(2 * N), 6);
+        const auto filled = [](Shape shape, real value) { return Tensor(shape, std::vector<real>(element_count(shape), value)); };
+        CHECK(linear(filled({2, 3}, 1), filled({N, 3}, 2)).values() == product);
+        CHECK(matmul(filled({2, 3}, 1), filled({3, N}, 2)).values() == product);
+    }
+}
