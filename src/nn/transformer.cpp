@@ -38,10 +38,12 @@ Tensor TransformerEncoderLayer::operator()(const Tensor& input, const Tensor& ma
     const auto dropped = [&](const Tensor& y) { return dropout(y, options.dropout, mode); };
 
     Tensor x = input;
-    const Tensor attending = pre ? norm1(x) : x;
-    const Attended attended = (Scope("self_attn"), self_attn(attending, attending, mask));
-    if (weights) *weights = attended.weights;
-    x = x + dropped(attended.context);
+    {    // a block, so that without a graph this is freed before the feed-forward network takes most
+        const Tensor attending = pre ? norm1(x) : x;
+        const Attended attended = (Scope("self_attn"), self_attn(attending, attending, mask));
+        if (weights) *weights = attended.weights;
+        x = x + dropped(attended.context);
+    }
     if (!pre) x = norm1(x);
 
     const Tensor fed = linear2(dropped(activate(linear1(pre ? norm2(x) : x), options.activation)));

@@ -50,6 +50,9 @@ std::string read_file(const std::filesystem::path& path) {
     File file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
     if (file.descriptor < 0) fail("read", path, errno);
     std::string bytes;
+    struct stat status;
+    if (::fstat(file.descriptor, &status) == 0 && S_ISREG(status.st_mode))
+        bytes.reserve(static_cast<std::size_t>(status.st_size));
     for (;;) {
         char block[1 << 16];
         const ssize_t count = ::read(file.descriptor, block, sizeof block);

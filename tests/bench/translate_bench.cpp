@@ -7,6 +7,9 @@
 // pre-norm. Adam, gradient norm clipped at 1, no dropout, batches of like length. --width is the width of the Transformer, and the
 // hidden size of the other two. Tokens are target tokens without padding; the time of making a batch is not counted.
 #include <fmt/format.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -141,6 +144,9 @@ int main(int argc, char** argv) {
         const Vocabulary source = vocabulary_of(pairs, &Pair::source), target = vocabulary_of(pairs, &Pair::target);
         const std::vector<Example> examples = encode(pairs, source, target);
         pairs = {};    // the words are half of a small model's memory
+#ifdef __GLIBC__
+        malloc_trim(0);    // which malloc would keep
+#endif
         Random random(1);
         const int V = source.size(), W = target.size(), H = settings.width;
         if (settings.model == "fixed") {
