@@ -34,6 +34,13 @@ struct File {
 // Temporary files are called after the file that each is to become, so that it can be told whose a forgotten one is.
 std::string temporary_prefix(const std::filesystem::path& path) { return fmt::format(".{}.tmp-", path.filename().string()); }
 
+// The file that a link leads to, so that it is written and the link stays. A link to nothing is replaced.
+std::filesystem::path behind_links(const std::filesystem::path& path) {
+    std::error_code error;
+    const std::filesystem::path file = std::filesystem::is_symlink(path, error) ? std::filesystem::canonical(path, error) : path;
+    return error ? path : file;
+}
+
 bool write_all(int descriptor, std::string_view bytes) {
     while (!bytes.empty()) {
         const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
@@ -63,12 +70,14 @@ std::string read_file(const std::filesystem::path& path) {
     }
 }
 
-void write_file(const std::filesystem::path& path, std::string_view bytes) {
+void write_file(const std::filesystem::path& name, std::string_view bytes) {
     // A rename would replace a device such as /dev/null by a plain file.
     struct stat status;
-    if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
-        throw BadInput(fmt::format("cannot write {}: it is a folder or a device: name a file", path.string()));
+    const bool exists = ::stat(name.c_str(), &status) == 0;
+    if (exists && !S_ISREG(status.st_mode)) {
+        throw BadInput(fmt::format("cannot write {}: it is a folder or a device: name a file", name.string()));
     }
+    const std::filesystem::path path = behind_links(name);
     static std::atomic<int> files_written{0};
     std::filesystem::path temporary;
     File file{-1};
@@ -77,6 +86,7 @@ void write_file(const std::filesystem::path& path, std::string_view bytes) {
         file.descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     } while (file.descriptor < 0 && errno == EEXIST);
     if (file.descriptor < 0) fail("write", path, errno);
+    if (exists) ::fchmod(file.descriptor, status.st_mode & 07777);    // who might read the old one may read the new one
     if (!write_all(file.descriptor, bytes) || ::fsync(file.descriptor) != 0 || file.close() != 0 ||
         ::rename(temporary.c_str(), path.c_str()) != 0) {
         const int error = errno;
@@ -89,8 +99,9 @@ void write_file(const std::filesystem::path& path, std::string_view bytes) {
     if (folder.descriptor >= 0 && ::fsync(folder.descriptor) != 0 && errno != EINVAL) fail("write", path, errno);
 }
 
-void remove_left_over(const std::filesystem::path& path) {
+void remove_left_over(const std::filesystem::path& name) {
     std::error_code error;
+    const std::filesystem::path path = behind_links(name);
     const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
     for (const auto& entry : std::filesystem::directory_iterator(folder, error))
         if (entry.path().filename().string().starts_with(temporary_prefix(path))) std::filesystem::remove(entry.path(), error);

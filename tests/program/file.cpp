@@ -46,6 +46,25 @@ TEST_CASE("what is written is read again, byte by byte, and replaces what was th
     CHECK(folder.files() == 2);
 }
 
+TEST_CASE("what is written keeps the old file's permissions, and goes through a link") {
+    const Folder folder;
+    const std::filesystem::path file = folder.path / "file", link = folder.path / "link", loose = folder.path / "loose";
+    write_file(file, "old");
+    std::filesystem::permissions(file, std::filesystem::perms(0640));
+    std::filesystem::create_symlink("file", link);
+    write_file(link, "new");
+    CHECK(std::filesystem::is_symlink(link));
+    CHECK(read_file(file) == "new");
+    CHECK(std::filesystem::status(file).permissions() == std::filesystem::perms(0640));
+    std::ofstream(folder.path / ".file.tmp-1-0") << "left";
+    remove_left_over(link);
+    CHECK(folder.files() == 2);
+    std::filesystem::create_symlink("nowhere", loose);
+    write_file(loose, "a file now");
+    CHECK(!std::filesystem::is_symlink(loose));
+    CHECK(read_file(loose) == "a file now");
+}
+
 TEST_CASE("a full disk leaves the old file as it was and nothing else behind") {
     const Folder folder;
     const std::filesystem::path path = folder.path / "model";
