@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -42,14 +43,18 @@ struct Workers::State {
 };
 
 Workers::Workers(int threads) : state(std::make_unique<State>()) {
-    for (int i = 1; i < threads; ++i)
-        state->threads.emplace_back([shared = state.get()] {
-            std::unique_lock lock(shared->mutex);
-            while (!shared->stopping) {
-                shared->work(lock);
-                if (!shared->stopping) shared->work_arrived.wait(lock);
-            }
-        });
+    const auto work = [shared = state.get()] {
+        std::unique_lock lock(shared->mutex);
+        while (!shared->stopping) {
+            shared->work(lock);
+            if (!shared->stopping) shared->work_arrived.wait(lock);
+        }
+    };
+    state->threads.reserve(static_cast<std::size_t>(threads));
+    try {
+        for (int i = 1; i < threads; ++i) state->threads.emplace_back(work);
+    } catch (const std::system_error&) {    // the system grants no more: those that there are do all of the work
+    }
 }
 
 Workers::~Workers() {

@@ -1,10 +1,16 @@
 #include "lookback/optim/data_parallel.h"
 
+#include <sys/resource.h>
+
+#include <atomic>
+#include <fstream>
+
 #include "lookback/models/translator.h"
 #include "lookback/ops/matmul.h"
 #include "lookback/optim/optimizer.h"
 #include "lookback/tensor/debugger.h"
 #include "ops/expect.h"
+#include "program/child.h"
 
 using namespace lookback;
 using namespace lookback::expect;
@@ -110,6 +116,26 @@ TEST_CASE("a shard that throws leaves nothing for the next step") {
     zero_grad(model);
     parallel.backward(2, loss_of_part);
     CHECK(gradient(model.w) == Values{3});
+}
+
+// Not under a sanitizer, which takes all addresses itself.
+TEST_CASE("where the system grants no more threads, those that there are do all of the work") {
+    const Outcome outcome = run_in_child([] {
+        long pages = 0;
+        std::ifstream("/proc/self/statm") >> pages;
+        rlimit limit{};
+        getrlimit(RLIMIT_AS, &limit);
+        const rlim_t before = limit.rlim_cur;
+        limit.rlim_cur = static_cast<rlim_t>(pages * sysconf(_SC_PAGESIZE) + (100 << 20));
+        setrlimit(RLIMIT_AS, &limit);
+        Workers workers(100);    // with 8 MiB of stack each
+        limit.rlim_cur = before;
+        setrlimit(RLIMIT_AS, &limit);
+        std::atomic<int> done = 0;
+        workers.run(500, [&](int) { ++done; });
+        return done == 500 ? 0 : 1;
+    });
+    CHECK(outcome.status == 0);
 }
 
 TEST_CASE("more shards than replicas are refused") {

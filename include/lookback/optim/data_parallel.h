@@ -30,7 +30,7 @@ class DataParallel {
 
     // Sum of the shards' losses; the gradients of `model` grow by theirs. loss_of(replica, shard) gives the loss of one of `count`
     // shards, divided by what the whole batch is to be divided by. std::runtime_error if the loss is not finite: it names the op
-    // that made the first NaN or inf. Other shards may have been added by then.
+    // that made the first NaN or inf. Other shards may have been added by then. std::invalid_argument for more than shard_count.
     double backward(int count, const std::function<Tensor(Model&, int shard)>& loss_of) {
         if (count > static_cast<int>(replicas.size()))
             throw std::invalid_argument("data parallel: more shards than replicas; make fewer shards");

@@ -10,7 +10,7 @@ namespace lookback {
 // task is left to chance, so a task must not depend on it: threads change the time, never a result.
 class Workers {
   public:
-    explicit Workers(int threads);    // counts the caller; at least 1
+    explicit Workers(int threads);    // counts the caller; at least 1; fewer where the system grants no more
     ~Workers();
     void run(int count, const std::function<void(int)>& task);
 
