@@ -80,7 +80,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, Where where) {
     node->N = b.size(-1);
     const int rows = static_cast<int>(element_count(shape) / static_cast<std::size_t>(std::max(node->N, 1)));
     node->M = shared ? rows : a.size(-2);
-    node->batches = shared ? 1 : rows / std::max(node->M, 1);
+    node->batches = shared ? 1 : static_cast<int>(element_count({a.shape().begin(), a.shape().end() - 2}));
     return record(node, "matmul", std::move(shape), {a, b}, where);
 }
 

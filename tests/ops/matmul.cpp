@@ -124,6 +124,20 @@ TEST_CASE("without inputs a product is zero, and linear its bias") {
     { const Tensor used_before({4}, {7, 7, 7, 7}); }
     CHECK(linear(Tensor({2, 0}), Tensor({2, 0}), Tensor({2}, {1, 2})).values() == Values{1, 2, 1, 2});
     CHECK(matmul(Tensor({0, 3}), Tensor({3, 2})).shape() == Shape{0, 2});
+    for (const auto& [M, N] :
+         {std::pair(0, 4), std::pair(2, 0)}) {    // of a batch, too: the gradient is 0, not whatever was there
+        Tensor a = Tensor({2, M, 3}).requires_grad(), b = Tensor({2, 3, N}).requires_grad();
+        for (int turn = 0; turn < 2; ++turn) {
+            for (Tensor* x : {&a, &b}) {
+                x->zero_grad();
+                std::fill_n(x->grad(), x->size(), real(7));
+                x->node->free_grad();
+            }
+            backward(sum(matmul(a, b)));
+            CHECK(gradient(a) == Values(a.size()));
+            CHECK(gradient(b) == Values(b.size()));
+        }
+    }
 }
 
 TEST_CASE("products of sizes that do not fit are refused with both shapes and the line") {
