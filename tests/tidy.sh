@@ -11,7 +11,7 @@ configure "$build" doctest -Dwerror=true
 # Meson's list of commands has files that include several sources, of which clang-tidy would say nothing, and not all that scripts compile.
 mkdir -p "$list"
 python3 - "$root" "$build" >"$list/compile_commands.json" <<'END'
-import json, pathlib, re, sys
+import json, pathlib, re, shlex, sys
 
 root, build = sys.argv[1:]
 commands = {}
@@ -20,11 +20,11 @@ for entry in json.loads(pathlib.Path(build, "compile_commands.json").read_text()
     is_several = re.search(r"-unity\d+\.cpp$", main.name)
     for source in re.findall("#include<(.*)>", main.read_text()) if is_several else [main]:
         source = str(pathlib.Path(source).resolve())
-        commands.setdefault(source, entry["command"].removeprefix("ccache ").replace(entry["file"], source))
+        commands.setdefault(source, entry["command"].removeprefix("ccache ").replace(entry["file"], shlex.quote(source)))
 reader = f"{root}/src/io/safetensors.cpp"  # what Meson does not compile
 for folder in ("src", "tests", "tutorials", "datasets"):
     for source in map(str, pathlib.Path(root, folder).rglob("*.cpp")):
-        commands.setdefault(source, commands[reader].replace(reader, source) + f" -I{root}/src -I{root}/include")
+        commands.setdefault(source, commands[reader].replace(shlex.quote(reader), shlex.quote(source)) + f" {shlex.quote(f'-I{root}/src')} {shlex.quote(f'-I{root}/include')}")
 json.dump([{"directory": build, "file": file, "command": command} for file, command in commands.items()], sys.stdout, indent=1)
 END
 

@@ -44,6 +44,7 @@ fi
 
 debug=
 one_thread='--threads 1'    # so that one steps through one thread
+if [ "$program" = translate ]; then one_thread=; fi    # it has but one
 for option; do
     shift
     case $option in

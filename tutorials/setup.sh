@@ -67,6 +67,7 @@ apt_install() {
         sudo -n true 2>/dev/null || { [ -t 0 ] && [ -t 2 ]; } || return 1
         sudo=sudo
     fi
+    mkdir -p "$root/.build" || return 1
     say "installing $* with ${sudo:+sudo }apt-get"
     apt="$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=120"
     { $apt update && $apt install --no-install-recommends "$@"; } >"$root/.build/apt.log" 2>&1 </dev/null ||

@@ -9,7 +9,7 @@ name=lookback_tui_$$
 screen() { tmux -L "$name" capture-pane -p; }
 trap 'tmux -L "$name" kill-server 2>/dev/null || true' EXIT
 LC_ALL=C.UTF-8 HOME=/nonexistent tmux -L "$name" -f /dev/null new-session -d -x 140 -y 46 \
-    "$tools/gdb -ex 'break lookback::backward' --args $1 --threads 1 --quick"
+    "'$tools/gdb' -ex 'break lookback::backward' --args '$1' --threads 1 --quick"
 
 # TEXT: waits until the screen shows it; a machine at work needs some seconds.
 await() {

@@ -24,9 +24,11 @@ if nm "$library" 2>/dev/null | grep -q ' __asan_init\| __tsan_init'; then skip '
 
 # ninja compiles what has changed.
 checks=address,undefined,float-cast-overflow
+escaped() { printf '%s' "$1" | sed 's/[$: ]/$&/g'; }    # a path in ninja's words
 {
-    echo "flags = -std=c++20 -O2 -gline-tables-only -I$root/include -I$root/src -I$root/tests/fuzz -ffp-contract=off -fno-omit-frame-pointer" \
-        "-fsanitize=fuzzer-no-link,$checks -fno-sanitize-recover=all -DLOOKBACK_SOURCE=\"$root\" $(pkg-config --cflags fmt)"
+    echo "flags = -std=c++20 -O2 -gline-tables-only '-I$root/include' '-I$root/src' '-I$root/tests/fuzz' -ffp-contract=off" \
+        "-fno-omit-frame-pointer -fsanitize=fuzzer-no-link,$checks -fno-sanitize-recover=all '-DLOOKBACK_SOURCE=\"$root\"'" \
+        "$(pkg-config --cflags fmt)"
     echo 'rule compile'
     echo '  command = '"$(command -v ccache)"' clang++ $flags -MMD -MF $out.d -c $in -o $out'
     echo '  depfile = $out.d'
@@ -37,12 +39,12 @@ checks=address,undefined,float-cast-overflow
     for source in src/io/json src/io/safetensors src/io/checkpoint src/text/corpus src/text/vocabulary src/text/batch src/program/file; do
         object=$(basename $(dirname $source))_$(basename $source).o
         objects="$objects $object"
-        echo "build $object: compile $root/$source.cpp"
+        echo "build $object: compile $(escaped "$root/$source.cpp")"
     done
-    echo "build fuzz.o: compile $root/tests/fuzz/fuzz.cpp"
+    echo "build fuzz.o: compile $(escaped "$root/tests/fuzz/fuzz.cpp")"
     for target in pairs alignments vocabulary safetensors checkpoint; do
-        echo "build $target.o: compile $root/tests/fuzz/$target.cpp"
-        echo "build fuzz_$target: link $target.o fuzz.o$objects $library"
+        echo "build $target.o: compile $(escaped "$root/tests/fuzz/$target.cpp")"
+        echo "build fuzz_$target: link $target.o fuzz.o$objects $(escaped "$library")"
     done
 } >build.ninja.new
 cmp -s build.ninja.new build.ninja || cp build.ninja.new build.ninja
