@@ -8,8 +8,8 @@
 // Shapes              B batch, S source places, T target steps, E embedding, H state, V vocabulary
 //                     words x (B, S, E), gates (B, 3H), vector and state h (B, H), logits (B, T, V)
 // Predict             Sutskever et al. read the source backwards and gained 4.7 points of BLEU, which counts the runs of 1 to 4
-//                     words that a human translation has, too (100: all). The last word is then as far from its translation
-//                     as the first one was before. Why can it help? Does it help both decoders?
+//                     words that a human translation has, too (100: all). The first word is then near its translation, the
+//                     last twice as far from it, and the mean is what it was. Why can it help? Does it help both decoders?
 // Break on            Translator::encode, lookback::op::GruCell::backward, lookback::op::SelectRows::forward
 // Papers              Cho et al. 2014, arXiv:1406.1078, section 2; Sutskever et al. 2014, arXiv:1409.3215, section 3.3
 

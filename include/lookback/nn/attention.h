@@ -26,14 +26,14 @@ struct AdditiveAttention {
     void parameters(const Visit& visit);
 };
 
-// score_ts = q_t . m_s. Luong et al. 2015, arXiv:1508.04025, eq. 8, "dot".
+// score_ts = q_t . m_s. Luong et al. 2015, arXiv:1508.04025, section 3.1, "dot".
 struct DotAttention {
     Tensor prepare(const Tensor& memory) const { return memory; }
     Attended operator()(const Tensor& query, const Tensor& prepared, const Tensor& memory, const Tensor& key_padding) const;
     void parameters(const Visit&) {}
 };
 
-// score_ts = q_t . W m_s. Luong et al. 2015, eq. 8, "general".
+// score_ts = q_t . W m_s. Luong et al. 2015, section 3.1, "general".
 struct GeneralAttention {
     Linear key;    // W (Q, M)
 
@@ -44,7 +44,7 @@ struct GeneralAttention {
     void parameters(const Visit& visit);
 };
 
-// score_ts = v . tanh(W [q_t; m_s]). Luong et al. 2015, eq. 8, "concat": additive attention, with W and U in one matrix.
+// score_ts = v . tanh(W [q_t; m_s]). Luong et al. 2015, section 3.1, "concat": additive attention, with W and U in one matrix.
 struct ConcatAttention {
     Linear hidden, energy;    // W (A, Q + M), v (1, A), no biases
     int query_size = 0;

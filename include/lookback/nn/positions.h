@@ -8,7 +8,7 @@ namespace lookback {
 // with a sine. Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
 Tensor sinusoidal_positions(int length, int size, int start = 0);
 
-// A learned vector for each position: (length, C). The alternative of the same section.
+// A learned vector for each position: (length, C); std::invalid_argument beyond the last. The alternative of the same section.
 struct LearnedPositions {
     Tensor weight;    // (longest, C)
 

@@ -48,7 +48,7 @@ struct LstmCell : Cell {
 };
 
 // A cell over sequences, in one direction or in both, with the parameters of a one-layer torch.nn.RNN, GRU or LSTM. Where a
-// sentence is over (lengths), the state stays and the output is zero.
+// sentence is over (lengths), the state stays and the output is zero. std::invalid_argument for a length outside 1 .. T, or no T.
 template <class CellType>
 struct Recurrent {
     CellType forward_cell, backward_cell;

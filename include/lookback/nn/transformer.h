@@ -19,8 +19,9 @@ struct TransformerOptions {
     Activation activation = Activation::relu;
 };
 
-// Self-attention, then F outputs of relu or gelu back to C, each added to what came in: torch.nn.TransformerEncoderLayer.
-// Vaswani et al. 2017, section 3.1.
+// Self-attention, then F outputs of relu or gelu back to C, each added to what came in: torch.nn.TransformerEncoderLayer (but
+// dropout does not reach the attention weights). Vaswani et al. 2017, section 3.1; dropout where section 5.4 has it, and between
+// the two linear layers.
 struct TransformerEncoderLayer {
     MultiheadAttention self_attn;
     Linear linear1, linear2;    // (F, C), (C, F)

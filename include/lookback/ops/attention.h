@@ -11,7 +11,8 @@ Tensor additive_scores(const Tensor& query, const Tensor& key, const Tensor& v, 
 
 // softmax(q k^T / sqrt(K)) for each head, fused. The last size C of q and k is cut into `heads` parts of K = C / heads; with the
 // mask (broadcast to (B, heads, T, S), 1 = may attend; may be empty) and, if `causal`, no weight on what comes later: query t of
-// T stands at position t + S - T of the S keys. q (B, T, C), k (B, S, C) -> (B, heads, T, S).
+// T stands at position t + S - T of the S keys. q (B, T, C), k (B, S, C) -> (B, heads, T, S). std::invalid_argument if C cannot be
+// cut into so many heads, or `causal` finds more queries than keys.
 // Vaswani et al. 2017, arXiv:1706.03762, eq. 1 and section 3.2.2.
 Tensor attention_weights(const Tensor& q, const Tensor& k, int heads, const Tensor& mask = {}, bool causal = false,
                          Where where = Where::current());

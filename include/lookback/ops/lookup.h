@@ -27,7 +27,8 @@ struct Mode {
 inline constexpr Mode evaluation{};
 
 // In training each element becomes 0 with probability p, and the others are divided by 1 - p so that the mean stays; in
-// evaluation x itself is returned. Srivastava et al. 2014, section 4 (in its "inverted" form).
+// evaluation x itself is returned. std::invalid_argument for a p outside [0, 1). Srivastava et al. 2014, section 4 (in its
+// "inverted" form).
 Tensor dropout(const Tensor& x, double p, Mode mode, Where where = Where::current());
 
 struct CrossEntropyOptions {
@@ -37,7 +38,8 @@ struct CrossEntropyOptions {
 };
 
 // Mean of -ln softmax(logits)_target over the targets that count: logits (..., V), targets (...) -> scalar, 0 if none counts.
-// With l = ln softmax(logits) and s = label_smoothing: loss = -((1 - s) l_target + s / V sum_v l_v).
+// With l = ln softmax(logits) and s = label_smoothing: loss = -((1 - s) l_target + s / V sum_v l_v). std::invalid_argument for a
+// target that is none of the V classes and not to be ignored.
 Tensor cross_entropy(const Tensor& logits, const Ids& targets, const CrossEntropyOptions& options = {},
                      Where where = Where::current());
 

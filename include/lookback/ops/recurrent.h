@@ -15,6 +15,7 @@ Tensor gru_cell(const Tensor& projected, const Tensor& h, const Tensor& weight_h
 
 // gru_cell at all steps of a sequence, fused: projected (B, T, 3H), h (B, H) -> (B, T, H), the state after each step; in reverse
 // from the last step to the first. Where a sentence is over (lengths (B), or none) the state stays, and the output is 0.
+// std::invalid_argument for a length outside 1 .. T.
 Tensor gru_sequence(const Tensor& projected, const Tensor& h, const Tensor& weight_hh, const Tensor& bias_hh,
                     const std::vector<int>& lengths = {}, bool reverse = false, Where where = Where::current());
 
