@@ -57,6 +57,10 @@ refused 'a link outside its pair' 'test-1.align:1: the link 9-0' --data data --o
 corpus && printf '0-0\n' >data/test-1.align
 refused 'too few alignments' 'test-1.align: 1 lines for 2 pairs' --data data --out out
 
+corpus && printf 'a\tb\n%s\tb\n' "$(yes a | head -1024 | tr '\n' ' ')" >data/test-2.tsv
+refused 'a sentence beyond the positions' 'data/test-2.tsv: pair 2 has 1025 tokens with </s>' --data data --out out
+bad_train 'a control character of two bytes' 'train.tsv:1: byte 6' 'hello\302\2332J\tsalut\n'
+
 refused 'an unknown option' 'unknown option --stepps: did you mean --steps?' --stepps 3
 refused 'no option' "unexpected argument 'fast'" fast
 refused '--steps -1' '--steps -1: must be a whole number from 1' --steps -1
@@ -83,6 +87,16 @@ for file in data/*.tsv; do
 done
 "$program" --quick --steps 2 --data data --out out 2>error | diff plain - >difference
 result 'CRLF and a byte order mark' "$(cat difference)"
+
+# The longest sentence that can be read, by models that may say anything: they neither say too much nor draw what was not said.
+corpus && printf 'a\tb\n%s\tb\n' "$(yes a | head -1023 | tr '\n' ' ')" >data/test-2.tsv
+for seed in 3 7; do
+    rm -rf out
+    "$program" --quick --steps 1 --seed $seed --data data --out out >printed 2>error
+    result "a model that has learned nothing, seed $seed" "$([ $? = 0 ] && [ -s out/results.json ] || echo 'no results')"
+done
+"$program" --quick --steps 1 --data data --out early 2>error | head -1 >printed
+result 'a reader that goes away' "$([ -s early/results.json ] || echo 'no results')"
 
 # Ctrl-C while it trains: what was learned so far is examined and printed.
 corpus

@@ -78,9 +78,12 @@ for model in fixed attention transformer; do
 done
 said '--map shows the words of the source' 0 "$("$translate" models --map 'i love you' | wc -l)" 0 "$translate" models --map 'i love you'
 result 'with </s>' "$(sed -n 2p printed | grep -qE '^ +i +love +you +</s>$' || cat printed)"
+said 'after -- there is no help' 0 1 1 "$translate" models -- -h
 said '--help' 0 "$("$translate" --help | wc -l)" 0 "$translate" --help
 
 refused 'a map of the fixed vector' 'does not look back' "$translate" models --model fixed --map 'i love you'
+refused 'a folder for standard input' 'cannot read the standard input' sh -c "'$translate' models <out"
+refused 'a name that is too long' 'File name too long' "$translate" "$(yes a | head -300 | tr -d '\n')" i
 refused 'no folder' 'no folder given' "$translate"
 refused 'a folder that is not there' 'nowhere: no models are there' "$translate" nowhere i
 refused 'another model' '--model lstm: there are' "$translate" models --model lstm i
@@ -100,6 +103,9 @@ refused 'NaN in the last weight' 'tensor "out.bias" holds nan at element' "$tran
 refused 'inf in the last weight' 'tensor "out.bias" holds -inf at element' "$translate" copy --model transformer 'i love you'
 sed '$d' models/target.txt >copy/target.txt
 refused 'a vocabulary with a word less' 'the vocabularies beside it' "$translate" copy --model transformer 'i love you'
+{ sed -n 1,4p models/source.txt && sed 1,4d models/source.txt | sort -r; } >copy/source.txt
+cp models/target.txt copy && cp models/transformer.safetensors copy
+refused 'other words' 'are not those it was saved with' "$translate" copy --model transformer 'i love you'
 sed 1d models/source.txt >copy/source.txt
 refused 'a vocabulary without <pad>' 'source.txt:1: a vocabulary has <pad> here' "$translate" copy 'i love you'
 refused '--save to a file' 'models/source.txt' "$contrast" --quick --out out --save models/source.txt

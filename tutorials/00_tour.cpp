@@ -38,7 +38,7 @@ using namespace lookback;
 namespace {
 
 constexpr int batch_size = 16, shard_count = 2;
-constexpr int longest = 14;    // English words of a sentence to learn from: one clause or two
+constexpr int longest = 14;    // English words of a sentence to learn from: one clause, and most of two
 
 // ---- 1. The engine (01 chain_rule to 04 training) --------------------------------------------------------------------------
 

@@ -309,15 +309,15 @@ void show_checks(Claims& claims) {
 void show_nan(Claims& claims) {
     restart_node_ids();
     const Tensor x = Tensor({3}, {0, 100, 200}).requires_grad(), target({3}, {0, 0, 1});
-    const Tensor log_p = log(softmax(x));
-    const Tensor loss = -sum(target * log_p);
+    const Tensor log_p = log(softmax(x));        // e^-200 is 0 in a float, and log 0 is -inf;
+    const Tensor loss = -sum(target * log_p);    // 0 times -inf is NaN
     const std::string found = explain_not_finite(loss);
     const Tensor cured = -sum(target * log_softmax(x));
     fmt::print("\n7. The loss -sum(target * log(softmax(x))) is {}. Where was it born?\n   {}\n",
                std::isnan(loss.item()) ? "NaN" : "a number", found.substr(4));    // without its "the "
     fmt::print("   log_softmax(x) makes no such detour: the loss is {}\n", std::abs(cured.item()));
     claims.check(std::isnan(loss.item()) && cured.item() == 0, "log(softmax) is NaN, log_softmax is not");
-    claims.check(found == "the first inf is element 0 of #2 log (3), made at " + to_string(log_p.node->where), "it was the log");
+    claims.check(found == "the first -inf is element 0 of #2 log (3), made at " + to_string(log_p.node->where), "it was the log");
 }
 
 int tensors(const Options& options) {
@@ -367,4 +367,5 @@ int main(int argc, char** argv) {
 //   Why may softmax subtract the maximum as if it were a constant?  Whatever is subtracted divides out again: its slope is 0.
 //   Why does dx of layer_norm sum to 0 in each row?  To add the same to all of a row does not change y, so the slope that way is 0.
 //   A loss is NaN in step 5,000. Where do you look first?  explain_not_finite(loss): not where it was seen but where the first
-//     one was made. Most often it is a log, a division or a square root of 0, or an exp above 88.7.
+//     one was made. Most often it is a log or a division of 0, or an exp above 88.7. (A square root of 0 is 0, but its slope is
+//     inf: then the first NaN is in a weight, and LOOKBACK_CHECK=1 finds the op. In section 7 it was 0 times the -inf of a log.)

@@ -310,7 +310,8 @@ int training(const Options& options) {
     run("AdamW, scheduled", nullptr, AdamOptions{.lr = 0.02, .weight_decay = decay}, true);
     fmt::print("{}", terminal::line_chart(chart, terminal::style_of(stdout), 9));
 
-    fmt::print("\n4. Adam, and four mistakes  loss, first to last    gradient   update/weights\n");
+    // The update as a share of the weights, at the first step and at the last; the last loss is a mean of 50 steps.
+    fmt::print("\n4. Adam, and four mistakes  loss, first to last  1st gradient   update/weights\n");
     const auto show = [](const char* name, const Trace& trace) {
         fmt::print("   {:<15}{:>8.2f} {:<18} {:>6.2f}{:>10.2f}{:>10.0e}{:>7.0e}\n", name, trace.losses[0],
                    terminal::sparkline(trace.losses, 18), trace.loss(), trace.gradients[0], trace.updates[0],
@@ -395,6 +396,6 @@ int main(int argc, char** argv) {
 //     the mean of the batches' gradients is the gradient of all.
 //   Why does only out.bias learn when all weights are 0?  The others' gradients have a factor that is 0: hidden, or a weight.
 //   Why is momentum at rate 0.1 as fast as SGD at rate 1?  v is g + 0.9 g + 0.81 g + ..., ten times g where g stays the same.
-//   Which figure shows a wrong rate before the loss does?  The update as a share of the weights: 4e-05 leads nowhere, 4e+00
-//     leaves nothing of the net. 1e-3 to a few 1e-2 is usual. (Of weights that are 0 any change is inf, and says nothing.)
+//   Which figure shows a wrong rate before the loss does?  The update as a share of the weights: at the first step 4e-05 leads
+//     nowhere, 4e+00 leaves nothing of the net. 1e-3 to a few 1e-2 is usual. (Of weights that are 0 any change is inf, and says nothing.)
 //   When is the net that knows 100 sentences at its best?  After 150 steps. Then it learns what is true of these sentences alone.

@@ -5,7 +5,7 @@
 // first conjunction? A cell must notice the conjunction, store one word, and hold it past all that come later.
 //
 // What you will see   the cells written out, and that the library's are the same; which cell remembers how long; what clipping is
-//                     for; how much of a gradient comes back over 40 words, before training and after it; a gate that opens once
+//                     for; how much of a gradient comes back over 40 words, before training and after it; a gate that lets go once
 // Shapes              B sentences, T words, E numbers a word, H hidden numbers, V words that it knows, G gates: 1, 3 or 4
 //                     word x (B, E), from_x and from_h (B, G H), state h (B, H), of an LSTM h | c (B, 2H), logits (B, V)
 // Predict             An RNN as it starts passes back about half of a gradient at each word. How much arrives from 40 words

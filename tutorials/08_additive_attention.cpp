@@ -210,17 +210,18 @@ std::vector<double> study(const char* name, Model& model, const Corpus& corpus, 
     return exact_match;
 }
 
-// What the model says (no more words than it has read), and where it looked for each.
+// What the model says (at most a word more than it has read), and where it looked for each.
 AttentionMap translate(const WrittenOut& model, const Pair& pair, const Corpus& corpus) {
     const Example example = encode({pair}, corpus.source, corpus.target)[0];
     const int S = static_cast<int>(example.source.size());
     const Translation said = greedy(model, {{1, S}, example.source}, {S}, S)[0];
     AttentionMap map{.title = join(pair.source),
-                     .rows = corpus.target.decode(said.tokens),
+                     .rows = {},
                      .columns = pair.source,
                      .weights = {said.attention.weights.begin(), said.attention.weights.end()},
                      .gold = {}};
     map.columns.push_back("</s>");
+    for (const int id : said.tokens) map.rows.push_back(corpus.target.token(id));
     if (static_cast<int>(map.rows.size()) < said.attention.rows) map.rows.push_back("</s>");
     fmt::print("{}", terminal::attention_map(map, terminal::style_of(stdout)));
     return map;

@@ -282,8 +282,8 @@ int score_functions(const Options& options) {
     for (std::size_t i = 0; i < std::min<std::size_t>(options.quick ? 1 : 2, corpus.tests.size()); ++i) {
         test.insert(test.end(), corpus.tests[i].pairs.begin(), corpus.tests[i].pairs.end());
         gold.insert(gold.end(), corpus.tests[i].alignments.begin(), corpus.tests[i].alignments.end());
+        gold.resize(test.size());    // your own corpus may have none
     }
-    gold.resize(test.size());    // your own corpus may have none
 
     const double concat_is_additive = compare_scores(options.seed);
     std::vector<Run> runs;

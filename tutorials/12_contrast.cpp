@@ -2,14 +2,15 @@
 //
 // Three models learn to translate the same sentences: an RNN that squeezes each sentence into one vector (06), an RNN that may
 // look back at every word (08), and a Transformer (11), which does nothing but look. They are about as large as each other, learn for as
-// long, and see the same batches in the same order (the fixed vector, whose step costs half, twice as many).
+// long, and see the same batches in the same order (the fixed vector, whose step costs half, twice as many). The one that looks back
+// also reads both ways and sees the word before as it says the next; that alone helps little (08, "a look without a choice").
 //
 // What you will see   a table and a chart of exact match against length, translations right and wrong, and where the models
 //                     looked; pictures and figures for the same in the folder contrast/
 // Shapes              B batch, S source tokens, T target tokens, V vocabulary; logits (B, T, V)
 // Predict             The fixed vector has 128 numbers for a sentence. A clause of this corpus carries some 20 bits of choice.
 //                     After how many clauses does it fail? Do the others fail too, and if so, after how many?
-// Break on            lookback::op::AttentionContext::backward, lookback::op::GruCell::backward, lookback::run_backward_of
+// Break on            lookback::op::MaskedSoftmax::backward, lookback::op::GruCell::backward, lookback::run_backward_of
 // Papers              Cho et al. 2014, arXiv:1406.1078; Bahdanau et al. 2015, arXiv:1409.0473, figures 2 and 3;
 //                     Vaswani et al. 2017, arXiv:1706.03762, table 1
 
@@ -25,6 +26,7 @@
 #include "lookback/ops/shape.h"
 #include "lookback/optim/data_parallel.h"
 #include "lookback/program/claims.h"
+#include "lookback/program/error.h"
 #include "lookback/program/file.h"
 #include "lookback/program/interrupt.h"
 #include "lookback/program/options.h"
@@ -129,8 +131,18 @@ Data read_data(const Options& options) {
         data.corpus.source = read_vocabulary(from / "source.txt");
         data.corpus.target = read_vocabulary(from / "target.txt");
     }
+    const auto check_lengths = [&](const std::string& name, const std::vector<Pair>& pairs) {    // now, not after two models
+        for (std::size_t i = 0; i < pairs.size(); ++i)
+            if (const std::size_t longest = std::max(pairs[i].source.size(), pairs[i].target.size()) + 1;
+                longest > TransformerTranslator::longest)
+                throw BadInput(fmt::format("{}: pair {} has {} tokens with </s>, the Transformer reads {}: leave it out",
+                                           (options.data / (name + ".tsv")).string(), i + 1, longest,
+                                           TransformerTranslator::longest));
+    };
+    check_lengths("train", corpus.train);
     data.train = encode(corpus.train, corpus.source, corpus.target);
     for (const Corpus::Test& test : corpus.tests) {
+        check_lengths(test.name, test.pairs);
         data.tests.push_back(encode(test.pairs, corpus.source, corpus.target));
         if (options.quick && data.tests.back().size() > 20) data.tests.back().resize(20);
     }
@@ -289,7 +301,7 @@ int contrast(const Options& options) {
     const Data data = read_data(options);
     const int source = data.corpus.source.size(), target = data.corpus.target.size();
     const std::string &to = options.text("save"), &from = options.text("load");
-    if (!to.empty()) save_vocabularies(data.corpus.source, data.corpus.target, to);
+    if (!to.empty()) make_writable_folder(to);
     Workers workers(options.threads);
 
     if (!from.empty()) fmt::print("The models that were saved in {}\n\n", from);
@@ -309,7 +321,10 @@ int contrast(const Options& options) {
         else
             model = load_translator<std::decay_t<decltype(model)>>(from, key);
         report.parameters = parameter_count(model);
-        if (!to.empty()) save_translator(model, to, key);
+        if (!to.empty() && !interrupted()) {    // half a training replaces no whole one
+            save_vocabularies(data.corpus.source, data.corpus.target, to);
+            save_translator(model, to, key);
+        }
         examine(model, data, workers, report);
     };
     Random random(options.seed);
@@ -321,6 +336,11 @@ int contrast(const Options& options) {
     study("Transformer", "transformer", transformer, options.steps);
 
     if (reports.empty()) return Claims().report();    // Ctrl-C: what was learned so far is told, and no more
+    const bool drawn = reports.size() == 3 && !options.out.empty();
+    if (drawn) {    // before anything is printed: the reader of a pipe may have gone
+        write_figures(reports, data, options.out, watch.seconds());
+        write_heads(transformer, data, options.out);
+    }
     print_scores(reports, data.corpus);
     if (reports.size() < 3) return Claims().report();
     print_translations(reports, data);
@@ -334,11 +354,7 @@ int contrast(const Options& options) {
     if (a.alignment_accuracy.size() > 2)
         fmt::print("looks at the right word (3 clauses): attention {:.0f} %, Transformer {:.0f} %\n",
                    100 * a.alignment_accuracy[2], 100 * t.alignment_accuracy[2]);
-    if (!options.out.empty()) {
-        write_figures(reports, data, options.out, watch.seconds());
-        write_heads(transformer, data, options.out);
-        fmt::print("pictures and figures: {}\n", options.out.string());
-    }
+    if (drawn) fmt::print("pictures and figures: {}\n", options.out.string());
 
     Claims claims;
     if (options.usual) {
@@ -391,7 +407,7 @@ int main(int argc, char** argv) {
 //
 // Questions
 //   Where does a loss of the attention model reach the first source word without passing all states?  Through the context: one
-//     weighted sum at each step (AttentionContext::backward adds weight times gradient to every row of the memory).
+//     weighted sum at each step, matmul(weights, memory) (Matmul::backward adds weight times gradient to every row of the memory).
 //   Why is the loss divided by batch.target_tokens, and not by those of its part?  The parts' gradients are added, and so must
 //     sum to that of the mean over the whole batch, however it was cut.
 //   Why do attention and Transformer fail at 7 clauses, too?  Training ends at 5: no state, no position, no look was ever so far in.

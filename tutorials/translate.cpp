@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "lookback/decode/evaluate.h"
 #include "lookback/draw/terminal.h"
@@ -21,7 +23,7 @@ constexpr const char* usage =
 
 usage: translate DIR [options] [SENTENCE ...]
 
-  SENTENCE        in quotes, each is one sentence; without quotes all words are one
+  SENTENCE        all words are one sentence; but if one of them has a blank (is in quotes), each is a sentence
                   Without any, sentences are read from standard input, one a line
   --model NAME    fixed, attention or transformer (attention)
   --map           shows where the model looked for each word, in tenths (the Transformer: its last layer, mean of the heads)
@@ -79,12 +81,10 @@ bool read_line(std::string& line) {
 }
 
 // Its words as the model knows them: where it does not know "You." it may know "you" and ".".
-std::vector<std::string> words_of(std::string line, const Vocabulary& vocabulary) {
-    const auto is_control = [](char c) { return (c >= 0 && c < ' ') || c == 0x7F; };
-    std::ranges::replace_if(line, is_control, ' ');    // they would reach the terminal
+std::vector<std::string> words_of(const std::string& line, const Vocabulary& vocabulary) {
     const auto knows = [&](const std::string& word) { return vocabulary.encode({word})[0] != Vocabulary::unknown; };
     std::vector<std::string> words;
-    for (const std::string& token : split(line)) {
+    for (const std::string& token : split(printable(line))) {
         std::string word = token;
         if (!knows(word)) std::ranges::transform(word, word.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; });
         const std::size_t end = word.find_last_not_of(".,;:!?") + 1;
@@ -117,6 +117,7 @@ class Interpreter {
         if (!request.sentences.empty()) return status;
         if (::isatty(STDIN_FILENO)) fmt::print(stderr, "One sentence a line; Ctrl-D ends.\n");
         for (std::string line; read_line(line);) say(model, line);
+        if (std::ferror(stdin)) throw BadInput(fmt::format("cannot read the standard input: {}", std::strerror(errno)));
         return status;
     }
 
@@ -153,12 +154,15 @@ class Interpreter {
 };
 
 int translate(const std::vector<std::string>& arguments) {
-    if (std::ranges::find(arguments, "--help") != arguments.end() || std::ranges::find(arguments, "-h") != arguments.end()) {
+    const auto options_end = std::ranges::find(arguments, "--");
+    if (std::find_if(arguments.begin(), options_end, [](const std::string& a) { return a == "--help" || a == "-h"; }) !=
+        options_end) {
         fmt::print("{}", usage);
         return 0;
     }
     const Request request = read_request(arguments);
-    if (!std::filesystem::exists(request.folder / "source.txt"))
+    std::error_code error;
+    if (!std::filesystem::exists(request.folder / "source.txt", error) && !error)
         throw BadInput(fmt::format("{0}: no models are there: 12_contrast --save {0} trains them", request.folder.string()));
     Interpreter interpreter(request);
     if (request.model == "fixed") return interpreter.run<FixedVector>();
@@ -174,7 +178,7 @@ int main(int argc, char** argv) {
     try {
         return translate({argv + (argc > 0), argv + argc});
     } catch (const std::exception& error) {
-        fmt::print(stderr, "translate: {}\n", error.what());
+        std::fputs(fmt::format("translate: {}\n", printable(error.what())).c_str(), stderr);
         return dynamic_cast<const BadInput*>(&error) ? 2 : 1;
     }
 }

@@ -11,10 +11,11 @@ namespace lookback {
 AttentionMap map_of(const Translation& translation, const std::vector<std::string>& source, const Vocabulary& target) {
     const AttentionWeights& attention = translation.attention;
     AttentionMap map{.title = join(source),
-                     .rows = target.decode(translation.tokens),
+                     .rows = {},
                      .columns = source,
                      .weights = {attention.weights.begin(), attention.weights.end()},
                      .gold = {}};
+    for (const int id : translation.tokens) map.rows.push_back(target.token(id));          // even <pad>, if that is what was said
     if (static_cast<int>(map.rows.size()) < attention.rows) map.rows.push_back("</s>");    // not where it was cut short
     map.columns.push_back("</s>");
     return map;

@@ -45,6 +45,26 @@ int text_width(std::string_view text) {
     return width;
 }
 
+std::string printable(std::string_view text) {
+    std::string result;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const auto byte = static_cast<unsigned char>(text[i]);
+        const std::string_view rest = text.substr(i);
+        if (byte < 0x20 || byte == 0x7F) {
+            result += ' ';
+        } else if (rest.size() > 1 && byte == 0xC2 && static_cast<unsigned char>(rest[1]) < 0xA0) {    // U+0080 to U+009F
+            result += ' ';
+            i += 1;
+        } else if (rest.starts_with("\xEF\xBF\xBE") || rest.starts_with("\xEF\xBF\xBF")) {
+            result += ' ';
+            i += 2;
+        } else {
+            result += text[i];
+        }
+    }
+    return result;
+}
+
 std::string cut_text(std::string_view text, int width) {
     if (text_width(text) <= width) return std::string(text);
     std::size_t end = 0;

@@ -48,17 +48,17 @@ text{fill:#e6e6e6}
 </style>
 )";
 
-// XML's own signs are written as names; control characters, which no XML document may hold, as blanks.
+// XML's own signs are written as names.
 std::string escaped(std::string_view text) {
     constexpr std::string_view signs = "&<>\"'";
     constexpr std::array<std::string_view, 5> names = {"&amp;", "&lt;", "&gt;", "&quot;", "&#39;"};
     std::string result;
-    for (const char byte : text) {
+    for (const char byte : printable(text)) {
         const std::size_t sign = signs.find(byte);
         if (sign != signs.npos)
             result += names[sign];
         else
-            result += static_cast<unsigned char>(byte) < 0x20 ? ' ' : byte;
+            result += byte;
     }
     return result;
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <cstdint>
 
 #include "io/json.h"
 #include "lookback/program/error.h"
@@ -56,6 +57,9 @@ struct Weights {
         if (rows != source || target_rows != target)
             fail(fmt::format("the model has {} source and {} target tokens, the vocabularies beside it {} and {}", rows,
                              target_rows, source, target));
+        const auto words = file.metadata.find("vocabularies");    // not there if PyTorch has written the file
+        if (words != file.metadata.end() && words->second != fingerprint_of_vocabularies(path.parent_path()))
+            fail("the vocabularies beside it, source.txt and target.txt, are not those it was saved with: train it anew");
         expect("source_embedding.weight", {source, embedding});
         expect("target_embedding.weight", {target, embedding});
     }
@@ -90,6 +94,16 @@ void save_vocabularies(const Vocabulary& source, const Vocabulary& target, const
     make_writable_folder(folder);
     write_vocabulary(source, folder / "source.txt");
     write_vocabulary(target, folder / "target.txt");
+}
+
+std::string fingerprint_of_vocabularies(const std::filesystem::path& folder) {    // FNV-1a (Fowler, Noll & Vo)
+    std::uint64_t hash = 0xcbf29ce484222325;
+    for (const char* name : {"source.txt", "target.txt"}) {
+        const Vocabulary vocabulary = read_vocabulary(folder / name);
+        for (int id = 0; id < vocabulary.size(); ++id)
+            for (const char byte : vocabulary.token(id) + "\n") hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
+    }
+    return fmt::format("{:016x}", hash);
 }
 
 std::map<std::string, std::string> options_of(const FixedVector&) { return {{"model", "fixed vector"}}; }
@@ -156,6 +170,7 @@ TransformerTranslator load_translator(const std::filesystem::path& folder, const
     };
     options.encoder_layers = count_layers("encoder");
     options.decoder_layers = count_layers("decoder");
+    if (options.decoder_layers == 0) weights.fail("it has no decoder layer");
     return weights.filled(TransformerTranslator(weights.source, weights.target, unused, options));
 }
 

@@ -1,6 +1,9 @@
 #include "lookback/models/translator.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
+#include <stdexcept>
 
 #include "lookback/nn/positions.h"
 #include "lookback/ops/matmul.h"
@@ -125,7 +128,8 @@ Tensor AttentionTranslator::step(const std::vector<int>& tokens, State& state) c
 }
 
 void AttentionTranslator::State::keep(const std::vector<int>& rows) {
-    for (Tensor* x : {&h, &memory, &prepared, &key_padding, &weights}) *x = index_select(*x, rows);
+    for (Tensor* x : {&h, &memory, &prepared, &key_padding, &weights})
+        if (*x) *x = index_select(*x, rows);    // before the first step there are no weights
 }
 
 void AttentionTranslator::parameters(const Visit& visit) {
@@ -137,21 +141,23 @@ void AttentionTranslator::parameters(const Visit& visit) {
     out.parameters(within("out", visit));
 }
 
-namespace {
-constexpr int longest_sentence = 1024;
-}
-
 TransformerTranslator::TransformerTranslator(int source_vocabulary, int target_vocabulary, Random& random,
                                              const TransformerOptions& o)
     : source_embedding(source_vocabulary, o.size, random, 1 / std::sqrt(o.size)),
       target_embedding(target_vocabulary, o.size, random, 1 / std::sqrt(o.size)),
       transformer(o, random),
       out(o.size, target_vocabulary, random),
-      positions(sinusoidal_positions(longest_sentence, o.size)),
-      options(o) {}
+      positions(sinusoidal_positions(longest, o.size)),
+      options(o) {
+    if (o.decoder_layers < 1)
+        throw std::invalid_argument("TransformerTranslator: it has no decoder layer, and so would never see the source");
+}
 
 Tensor TransformerTranslator::embed(const Embedding& embedding, const Ids& ids, int start) const {
     const int length = ids.shape[1];
+    if (start + length > longest)
+        throw std::invalid_argument(
+            fmt::format("TransformerTranslator: {} tokens: at most {} have a position", start + length, longest));
     const Tensor scaled = embedding(ids) * std::sqrt(static_cast<double>(options.size));
     return scaled + slice(positions, 0, start, start + length);
 }
@@ -185,10 +191,11 @@ Tensor TransformerTranslator::step(const std::vector<int>& tokens, State& state)
 }
 
 void TransformerTranslator::State::keep(const std::vector<int>& rows) {
-    for (Tensor* x : {&key_padding, &weights}) *x = index_select(*x, rows);
+    std::vector<Tensor*> all = {&key_padding, &weights};
     for (TransformerDecoderLayer::Cache& cache : caches)
-        for (Tensor* x : {&cache.target.keys, &cache.target.values, &cache.source.keys, &cache.source.values})
-            *x = index_select(*x, rows);
+        all.insert(all.end(), {&cache.target.keys, &cache.target.values, &cache.source.keys, &cache.source.values});
+    for (Tensor* x : all)
+        if (*x) *x = index_select(*x, rows);    // before the first step nothing is said
 }
 
 void TransformerTranslator::parameters(const Visit& visit) {

@@ -5,6 +5,7 @@
 #include <exception>
 #include <stdexcept>
 
+#include "lookback/draw/figure.h"
 #include "lookback/program/error.h"
 #include "lookback/program/file.h"
 #include "lookback/program/interrupt.h"
@@ -21,13 +22,10 @@ void check_data_folder(const std::filesystem::path& folder) {
                                std::filesystem::exists(folder, error) ? "this is no folder" : "no such folder"));
 }
 
-int fail(const std::string& name, std::string message, int status) {
-    // A message may quote a user's file: control characters would break the line, or worse, command the terminal.
-    for (char& byte : message) {
-        if (static_cast<unsigned char>(byte) < 0x20 || byte == 0x7f) byte = ' ';
-    }
+int fail(const std::string& name, const std::string& message, int status) {
     std::fflush(stdout);
-    fmt::print(stderr, "{}: {}\n", name, message);
+    // A message may quote a user's file. (And fmt::print would throw where stderr is full or closed.)
+    std::fputs(fmt::format("{}: {}\n", name, printable(message)).c_str(), stderr);
     return status;
 }
 
@@ -42,11 +40,11 @@ int run_program(int argc, char** argv, const ProgramInfo& info, int (*program)(c
             fmt::print("{}", help_text(info));
             return 0;
         }
+        std::signal(SIGXFSZ, SIG_IGN);    // a limit on the size of files (ulimit -f) is an error of the write that meets it
         const Options options = read_options(info, arguments);
         if (!options.data.empty()) check_data_folder(options.data);
         if (!options.out.empty()) make_writable_folder(options.out);
         catch_interrupt();
-        std::signal(SIGXFSZ, SIG_IGN);    // a limit on the size of files (ulimit -f) is an error of the write that meets it
         const int status = program(options);
         if (std::fflush(stdout) != 0) throw std::runtime_error("cannot write the standard output");
         return interrupted() ? 130 : status;    // 128 + SIGINT, as shells count

@@ -39,8 +39,11 @@ std::vector<Tensor> collect(const Tensor& output) {
 std::string describe_not_finite(const Node& node) {
     const real* found = std::find_if_not(node.data, node.data + node.size, [](real x) { return std::isfinite(x); });
     if (found == node.data + node.size) return {};
-    return fmt::format("the first {} is element {} of {}, made at {}", std::isnan(*found) ? "NaN" : "inf", found - node.data,
-                       label(node), to_string(node.where));
+    return fmt::format("the first {} is element {} of {}, made at {}",
+                       std::isnan(*found) ? "NaN"
+                       : *found > 0       ? "inf"
+                                          : "-inf",
+                       found - node.data, label(node), to_string(node.where));
 }
 
 }    // namespace

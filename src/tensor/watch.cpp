@@ -61,7 +61,9 @@ std::string input_ranges(const Node& node) {
 [[noreturn]] void stop(const Node& op, const Node& tensor, const real* values, std::size_t index, const std::string& of_what,
                        const std::string& inputs) {
     const std::string what = fmt::format("{}: the first {} is {} {} {}; inputs: {} [{}]; LOOKBACK_CHECK=0 goes on", op.op,
-                                         std::isnan(values[index]) ? "NaN" : "inf",
+                                         std::isnan(values[index]) ? "NaN"
+                                         : values[index] > 0       ? "inf"
+                                                                   : "-inf",
                                          tensor.shape.empty() ? "the value" : "element " + place_in(tensor.shape, index), of_what,
                                          label(tensor), inputs, place(op));
     lookback_not_finite(&op, &tensor, values, index, what.c_str());

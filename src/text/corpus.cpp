@@ -87,6 +87,9 @@ void check_characters(const Lines& lines, std::string_view line) {
             lines.fail(fmt::format("byte {} of the line, 0x{:02X}, is a control character: save the file as plain UTF-8 text",
                                    i + 1, byte));
         }
+        if (size == 2 && byte == 0xC2 && static_cast<unsigned char>(line[i + 1]) < 0xA0) {    // U+0080 to U+009F
+            lines.fail(fmt::format("byte {} of the line begins a control character: save the file as plain UTF-8 text", i + 1));
+        }
         if (size == 3 && line.substr(i).starts_with(byte_order_mark))    // of a file that another was put before
             lines.fail(fmt::format("byte {} of the line begins a byte order mark, which cannot be seen: delete it", i + 1));
         i += size;

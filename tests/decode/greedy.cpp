@@ -78,6 +78,10 @@ TEST_CASE("greedy search begins with <s>, feeds each token to the next step and 
     CHECK(steps == 4);    // no more than the longest row needs
 }
 
+struct Short : Parrot {
+    static constexpr int longest = 1;
+};
+
 TEST_CASE("greedy search stops at the longest length it may say") {
     int steps = 0;
     const Parrot parrot{&steps};
@@ -88,6 +92,7 @@ TEST_CASE("greedy search stops at the longest length it may say") {
     CHECK(translations[1].tokens.empty());
     CHECK(steps == 2);
     CHECK(greedy(parrot, batch.source, batch.source_lengths, 0)[0].tokens.empty());
+    CHECK(greedy(Short(), batch.source, batch.source_lengths, 2)[0].tokens == Numbers{4});
 }
 
 // A Parrot whose state lets go of sentences, and counts the rows that it was asked to step.
@@ -139,6 +144,8 @@ TEST_CASE("a translation's map has a row for each token and </s>, and a column f
     map = map_of(greedy(Parrot(), batch.source, batch.source_lengths, 1)[1], {"a", "b"}, words);    // cut short
     CHECK(map.rows == std::vector<std::string>{"six"});
     CHECK(map.weights == std::vector<double>{1, 0, 0});
+    map = map_of({{Vocabulary::pad, 4, Vocabulary::begin}, {4, 1, {1, 1, 1, 1}}}, {}, words);    // one who has learned nothing
+    CHECK(map.rows == std::vector<std::string>{"<pad>", "four", "<s>", "</s>"});
 }
 
 TEST_CASE_TEMPLATE("a sentence's translation does not depend on its batch-mates", Model, FixedVector, AttentionTranslator,

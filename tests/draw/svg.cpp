@@ -62,11 +62,11 @@ TEST_CASE("a map of something else than tokens says what its rows and columns ar
 
 TEST_CASE("texts from outside are escaped, and control characters do not reach the file") {
     AttentionMap map = love;
-    map.title = "<b>&\"'\x01";
+    map.title = "<b>&\"'\x01\xEF\xBF\xBF";
     map.rows[0] = "</text>";
     map.columns[0] = "<script>";
     for (const std::string& document : {svg::attention_map(map), svg::small_multiples(map.title, {map}, 1)}) {
-        CHECK(has(document, "<title>&lt;b&gt;&amp;&quot;&#39; </title>"));
+        CHECK(has(document, "<title>&lt;b&gt;&amp;&quot;&#39;  </title>"));
         CHECK(has(document, ">&lt;/text&gt;</text>"));
         CHECK(has(document, ">&lt;script&gt;</text>"));
         CHECK_FALSE(has(document, "<script"));

@@ -247,3 +247,10 @@ TEST_CASE("a text's width is its number of code points") {
     CHECK(cut_text("écoute", 1) == "…");
     CHECK(cut_text("écoute", 0) == "");
 }
+
+TEST_CASE("a printable text has blanks for what would command a terminal, and for what no XML may hold") {
+    CHECK(printable("\x1b[2J\t\r\n\x7f") == " [2J    ");
+    CHECK(printable("a\xC2\x80\xC2\x9B\xC2\x9F") == "a   ");
+    CHECK(printable("\xEF\xBF\xBE\xEF\xBF\xBF.") == "  .");
+    CHECK(printable("\xC2\xA0 écoute … \xEF\xBF\xBD \xC2") == "\xC2\xA0 écoute … \xEF\xBF\xBD \xC2");
+}

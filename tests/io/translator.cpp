@@ -108,6 +108,12 @@ TEST_CASE("a file of another kind, or of other vocabularies, is refused by what 
           "this is a model of the kind \"fixed vector\", not \"attention\": ask for that");
     save_vocabularies(Vocabulary::listed({"a"}), Vocabulary::listed({"x", "y"}), folder.path);
     CHECK(refusal<FixedVector>(folder) == "the model has 7 source and 6 target tokens, the vocabularies beside it 5 and 6");
+    for (const Vocabulary& others : {Vocabulary::listed({"a", "c", "b"}), Vocabulary::listed({"a", "b", "d"})}) {
+        save_vocabularies(others, Vocabulary::listed({"x", "y"}), folder.path);
+        CHECK(refusal<FixedVector>(folder) ==
+              "the vocabularies beside it, source.txt and target.txt, are not those it was saved with: train it anew");
+    }
+    CHECK(refusal_of<FixedVector>([](Safetensors& file) { file.metadata.erase("vocabularies"); }) == "(no error)");
 }
 
 TEST_CASE("a weight that is missing, of another shape, NaN or inf is refused by name") {
@@ -123,6 +129,9 @@ TEST_CASE("a weight that is missing, of another shape, NaN or inf is refused by 
     CHECK(refusal_of<AttentionTranslator>([](Safetensors& file) {
               std::erase_if(file.tensors, [](const StoredTensor& t) { return t.name == "attention.energy.weight"; });
           }) == "tensor \"attention.energy.weight\" is missing; the model has one of (1, 3): is this another model's file?");
+    CHECK(refusal_of<TransformerTranslator>([](Safetensors& file) {
+              std::erase_if(file.tensors, [](const StoredTensor& t) { return t.name.starts_with("transformer.decoder.layers"); });
+          }) == "it has no decoder layer");
     CHECK(refusal_of<TransformerTranslator>([](Safetensors& file) { tensor(file, "out.weight").name = "in.weight"; }) ==
           "tensor \"out.weight\" is missing: is this another model's file?");
     CHECK(refusal_of<TransformerTranslator>([](Safetensors& file) { tensor(file, "out.weight").shape = {36}; }) ==

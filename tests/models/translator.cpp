@@ -56,6 +56,26 @@ TEST_CASE_TEMPLATE("decoding step by step equals the full forward pass, to the b
     }
 }
 
+TEST_CASE_TEMPLATE("sentences can be let go of, or said twice, before the first step", Model, FixedVector, AttentionTranslator,
+                   TransformerTranslator) {
+    const Model model = make<Model>();
+    const Batch batch = all_examples();
+    auto all = model.start(batch.source, batch.source_lengths), some = model.start(batch.source, batch.source_lengths);
+    some.keep({2, 0, 2});
+    const Tensor of_all = model.step({1, 1, 1}, all), of_some = model.step({1, 1, 1}, some);
+    CHECK(of_some.values() == index_select(of_all, {2, 0, 2}).values());
+}
+
+TEST_CASE("a Transformer without a decoder layer, and a sentence beyond its positions, are refused") {
+    Random random(1);
+    CHECK_THROWS_AS(TransformerTranslator(9, 8, random, {.size = 6, .heads = 3, .decoder_layers = 0}), std::invalid_argument);
+    const TransformerTranslator model = make<TransformerTranslator>();
+    const int S = TransformerTranslator::longest + 1;
+    CHECK_THROWS_WITH_AS(model.start({{1, S}, std::vector<int>(S, 4)}, {S}),
+                         "TransformerTranslator: 1025 tokens: at most 1024 have a position", std::invalid_argument);
+    CHECK_NOTHROW(model.start({{1, S - 1}, std::vector<int>(S - 1, 4)}, {S - 1}));
+}
+
 TEST_CASE_TEMPLATE("a sentence's logits do not depend on the others in its batch, nor on its padding, to the bit", Model,
                    FixedVector, AttentionTranslator, TransformerTranslator) {
     const Model model = make<Model>();

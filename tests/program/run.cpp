@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <filesystem>
 #include <stdexcept>
@@ -74,6 +75,31 @@ TEST_CASE("BadInput ends with status 2, any other error with 1, in one line with
     outcome = run({}, [](const Options&) -> int { throw std::invalid_argument("matmul: inner sizes differ"); });
     CHECK(outcome.status == 1);
     CHECK(outcome.error == "example: matmul: inner sizes differ\n");
+}
+
+TEST_CASE("where the message cannot be written, the status tells all the same") {
+    const Outcome outcome = run_in_child([] {
+        std::freopen("/dev/full", "w", stderr);
+        std::setvbuf(stderr, nullptr, _IONBF, 0);
+        const char* argv[] = {"example", "--no-such-option"};
+        return run_program(2, const_cast<char**>(argv), example, hello);
+    });
+    CHECK(outcome.status == 2);
+}
+
+TEST_CASE("a limit on the size of files is an error of the folder that it makes useless") {
+    const std::filesystem::path folder = std::filesystem::temp_directory_path() / fmt::format("lookback-limit-{}", getpid());
+    const std::string out = "--out=" + folder.string();
+    const Outcome outcome = run_in_child([&] {
+        const rlimit limit{4, 4};
+        setrlimit(RLIMIT_FSIZE, &limit);
+        std::freopen("/dev/null", "w", stderr);
+        const char* argv[] = {"example", out.c_str()};
+        return run_program(2, const_cast<char**>(argv), example, hello);
+    });
+    CHECK(outcome.status == 2);
+    CHECK(std::filesystem::is_empty(folder));
+    std::filesystem::remove(folder);
 }
 
 TEST_CASE("output that cannot be written is an error, also the unfinished last line") {

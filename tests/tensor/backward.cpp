@@ -343,7 +343,7 @@ TEST_CASE("explain_not_finite names the op that made the first NaN or inf, its e
     const Tensor loss = sum(y - y);
     CHECK(std::isnan(loss.item()));
     const std::string message = explain_not_finite(loss);
-    CHECK(message.starts_with("the first inf is element 1 of #2 log (3), made at "));
+    CHECK(message.starts_with("the first -inf is element 1 of #2 log (3), made at "));
     CHECK(message.ends_with("tests/tensor/backward.cpp:" + std::to_string(line)));
 }
 

@@ -96,6 +96,9 @@ TEST_CASE("a pair that is wrong is named by file and line, with what to do") {
           "DIR/x.tsv:2: byte 3 of the line, 0x00, is a control character: save the file as plain UTF-8 text");
     CHECK(folder.pairs_message("a\tb\rc\td\n") ==
           "DIR/x.tsv:1: byte 4 of the line, 0x0D, is a control character: save the file as plain UTF-8 text");
+    for (const char* control : {"\xC2\x80", "\xC2\x9B", "\xC2\x9F"})
+        CHECK(folder.pairs_message("a"s + control + "2J\tb\n") ==
+              "DIR/x.tsv:1: byte 2 of the line begins a control character: save the file as plain UTF-8 text");
     CHECK(folder.pairs_message("a\tb\nc\tcaf\xE9 noir\n") ==
           "DIR/x.tsv:2: byte 6 of the line, 0xE9, is not UTF-8: save the file as UTF-8");
 }
@@ -123,7 +126,7 @@ TEST_CASE("a file that cannot be read, or is empty, is named") {
 
 TEST_CASE("UTF-8 is checked strictly: overlong forms, surrogates, cut characters and what lies beyond U+10FFFF are refused") {
     const Folder folder;
-    for (const char* good : {"\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEE\x80\x80", "\xEF\xBF\xBF",
+    for (const char* good : {"\xC2\xA0", "\xDF\xBF", "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEE\x80\x80", "\xEF\xBF\xBF",
                              "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"}) {
         CAPTURE(good);
         CHECK(folder.pairs_message("a\t"s + good + "\n") == "no BadInput");

@@ -11,12 +11,13 @@ struct Evaluation {
     double exact_match = 0, token_accuracy = 0;
 };
 
-// Translates every example greedily; a translation may be twice as long as its source, and 10 tokens.
+// Translates every example greedily, 50 of like length at a time; a translation is cut short at twice the tokens of the longest
+// source beside it, and 10.
 template <class Model>
 Evaluation evaluate(const Model& model, const std::vector<Example>& examples, Workers& workers) {
     Evaluation result;
     result.translations.resize(examples.size());
-    const std::vector<Batch> batches = batches_in_order(examples, 50);    // 50 sentences side by side
+    const std::vector<Batch> batches = batches_in_order(examples, 50);
     workers.run(static_cast<int>(batches.size()), [&](int index) {
         const Batch& batch = batches[index];
         std::vector<Translation> done = greedy(model, batch.source, batch.source_lengths, 2 * batch.source.shape[1] + 10);

@@ -9,10 +9,10 @@
 
 namespace lookback {
 
-// A translation: tokens without specials, and where the model looked for each of them (</s> last) if it looks at all.
+// A translation: the tokens that the model said before </s>, and where it looked for each of them if it looks at all.
 struct Translation {
     std::vector<int> tokens;
-    AttentionWeights attention;    // (tokens + 1, source tokens with </s>), or empty
+    AttentionWeights attention;    // (tokens, and </s> unless it was cut short; source tokens with </s>), or empty
 };
 
 // The same to be drawn: rows are the words of the translation, columns those of the source, </s> last in each.
@@ -21,13 +21,15 @@ AttentionMap map_of(const Translation& translation, const std::vector<std::strin
 // The most likely token of each row, the lowest id of equals. std::runtime_error for a row with a NaN.
 std::vector<int> argmax_rows(const Tensor& logits);    // (B, V) -> B
 
-// Translates by taking the most likely token at each step until </s>, at most `longest` tokens: greedy search. The model keeps
+// Translates by taking the most likely token at each step until </s>, at most `longest` tokens (and no more than a model with
+// Model::longest can say): greedy search. The model keeps
 // its state (and the Transformer its keys and values), so each step costs one token, and a state with keep(rows) drops the
 // sentences that are over. Records no graph. Translation b belongs to row b of the source and does not depend on the other rows.
 template <class Model>
 std::vector<Translation> greedy(const Model& model, const Ids& source, const std::vector<int>& lengths, int longest) {
     const Frozen frozen;
     const int B = source.shape[0], S = source.shape[1];
+    if constexpr (requires { Model::longest; }) longest = std::min(longest, Model::longest);
     std::vector<Translation> translations(B);
     std::vector<int> tokens(B, Vocabulary::begin), sentences(B);    // of each row of the state
     std::iota(sentences.begin(), sentences.end(), 0);

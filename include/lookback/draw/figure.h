@@ -40,6 +40,9 @@ void check(const AttentionMap& map);
 // The number of code points of a UTF-8 text: its columns in a terminal, for the alphabets of Europe.
 int text_width(std::string_view text);
 
+// The text with blanks for what would command a terminal, or what XML cannot hold: control characters, U+FFFE and U+FFFF.
+std::string printable(std::string_view text);
+
 // The text at no more than `width` code points; what is too long is cut and ends in an ellipsis.
 std::string cut_text(std::string_view text, int width);
 

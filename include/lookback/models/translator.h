@@ -10,13 +10,14 @@ namespace lookback {
 // Three models that translate, with one interface. All read a batch of sentences and learn to say, at each target position,
 // the next token:
 //
-//     model(batch)              logits (B, T, V) for the true target: training, "teacher forcing"
-//     model.start(source)       reads the sources, before anything is said
-//     model.step(tokens, state) logits (B, V) for the token after `tokens` (B); nothing that was computed is computed again
-//     state.keep(rows)          goes on with some of the sentences
+//     model(batch)                  logits (B, T, V) for the true target: training, "teacher forcing"
+//     model.start(source, lengths)  reads the sources, before anything is said
+//     model.step(tokens, state)     logits (B, V) for the token after `tokens` (B); nothing that was computed is computed again
+//     state.keep(rows)              goes on with some of the sentences
 
 // An encoder-decoder whose decoder sees the last state of the encoder and nothing else: one vector for a whole sentence.
-// h = GRU(source), s_t = GRU([y_{t-1}; h], s_{t-1}), s_0 = h, logits_t = W s_t. Cho et al. 2014, arXiv:1406.1078, section 2.2.
+// h = GRU(source), s_t = GRU([y_{t-1}; h], s_{t-1}), s_0 = h, logits_t = W s_t. Cho et al. 2014, arXiv:1406.1078, section 2.2
+// (whose output layer sees y_{t-1} and h as well).
 struct FixedVector {
     Embedding source_embedding, target_embedding;    // (V, E) each
     Gru encoder;                                     // E -> H
@@ -37,9 +38,10 @@ struct FixedVector {
     void parameters(const Visit& visit);
 };
 
-// The same with a decoder that looks back: at each step it weighs all places of the source by additive attention.
-// m = biGRU(source), c_t = attention(s_{t-1}, m), s_t = GRU([y_{t-1}; c_t], s_{t-1}), logits_t = W [s_t; c_t; y_{t-1}].
-// Bahdanau et al. 2015, arXiv:1409.0473, section 3 (with one linear output layer).
+// A decoder that looks back: at each step it weighs all places of the source by additive attention. Besides, its encoder reads
+// both ways, and its output layer sees the look and the word before. m = biGRU(source), s_0 = the last state of each way,
+// c_t = attention(s_{t-1}, m), s_t = GRU([y_{t-1}; c_t], s_{t-1}), logits_t = W [s_t; c_t; y_{t-1}].
+// Bahdanau et al. 2015, arXiv:1409.0473, section 3 (there s_0 is a layer on the state of the way back, and the output a maxout).
 struct AttentionTranslator {
     Embedding source_embedding, target_embedding;    // (V, E) each
     Gru encoder;                                     // E -> H/2 each way
@@ -75,6 +77,7 @@ struct TransformerTranslator {
     Linear out;          // C -> V
     Tensor positions;    // (longest, C), not learned
     TransformerOptions options;
+    static constexpr int longest = 1024;    // tokens of a sentence; std::invalid_argument for more
 
     struct State {
         Tensor key_padding;                                    // (B, S)

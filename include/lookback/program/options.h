@@ -24,12 +24,11 @@ struct OptionInfo {
 //         return lookback::run_program(argc, argv,
 //                                      {.name = "12_contrast",
 //                                       .question = "What does attention repair?",
-//                                       .steps = 600,
-//                                       .quick_steps = 20,
+//                                       .steps = 1500,
+//                                       .quick_steps = 12,
 //                                       .out = "contrast",
 //                                       .data = LOOKBACK_DATASETS "/english-french",
-//                                       .own = {{.name = "hidden", .metavar = "N", .value = "128", .help = "state
-//                                       size"}}},
+//                                       .own = {{.name = "hidden", .metavar = "N", .value = "128", .help = "state size"}}},
 //                                      contrast);
 //     }
 struct ProgramInfo {

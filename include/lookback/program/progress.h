@@ -13,7 +13,7 @@ namespace lookback {
 // pipe or a file it writes nothing. It hides no cursor and sets no mode, so Ctrl-C leaves nothing to restore.
 //
 //     Progress progress("attention", options.steps);
-//     for (...) { ...; progress.advance(batch.tokens, loss.item()); }
+//     for (...) { ...; progress.advance(batch.target_tokens, loss.item()); }
 //     progress.done();    // before anything is printed; the destructor does it too
 class Progress {
   public:
