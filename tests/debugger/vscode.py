@@ -19,7 +19,7 @@ with open(os.path.join(ROOT, '.vscode', 'tasks.json'), encoding='utf-8') as file
 
 gdb = configurations['cppdbg']
 commands = [c['text'].replace('${workspaceFolder}', ROOT) for c in gdb['setupCommands']]
-commands += ['-file-exec-and-symbols ' + os.path.abspath(sys.argv[1]), '-exec-arguments --threads 1 --quick', '-exec-run']
+commands += ['-file-exec-and-symbols "%s"' % os.path.abspath(sys.argv[1]), '-exec-arguments --threads 1 --quick', '-exec-run']
 typed = ['tape', 'backstep masked_softmax', 'up 3']
 commands += ['-interpreter-exec console "%s"' % command for command in typed]
 commands += ['-stack-list-variables --simple-values', '-var-create output * output', '-gdb-exit']
@@ -55,7 +55,7 @@ check('|gradient|' in said and '= masked_softmax(look.scores, real_tokens)' in s
 check('backward of #10 look.weights' in said, '-exec backstep stands in an op')
 check('name="output"' in said and 'output (1, 2) in ' in said, 'the variables pane shows a tensor in one line')
 check(gdb['preLaunchTask'] in tasks and configurations['lldb']['preLaunchTask'] in tasks, 'the build task is there')
-check(os.path.isfile(configurations['lldb']['initCommands'][0].split()[-1].replace('${workspaceFolder}', ROOT)), "lldb's script is there")
+check(os.path.isfile(configurations['lldb']['initCommands'][0].split('"')[1].replace('${workspaceFolder}', ROOT)), "lldb's script is there")
 if failed:
     print(said)
 print('%d passed, %d failed' % (passed, failed))
