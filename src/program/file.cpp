@@ -83,7 +83,7 @@ void write_file(const std::filesystem::path& name, std::string_view bytes) {
     File file{-1};
     do {    // a process of the same number may have been killed here before: in a container all are number 1
         temporary = path.parent_path() / fmt::format("{}{}-{}", temporary_prefix(path), ::getpid(), files_written++);
-        file.descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        file.descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, exists ? 0600 : 0666);
     } while (file.descriptor < 0 && errno == EEXIST);
     if (file.descriptor < 0) fail("write", path, errno);
     if (exists) ::fchmod(file.descriptor, status.st_mode & 07777);    // who might read the old one may read the new one
