@@ -31,7 +31,7 @@ struct SixteenLanes {
         return (f[0] + f[2]) + (f[1] + f[3]);
     }
 
-    // step(register, i, part) for the register that element i goes to. What is beyond n adds nothing: a lane is never -0.
+    // step(register, i, part) for the register that element i goes to; it must leave alone what is beyond n.
     template <class Step>
     void run(size_t n, Step step) {
         size_t i = 0;
@@ -53,7 +53,8 @@ real sum(size_t n, const real* x) {
 real dot(size_t n, const real* a, const real* b) {
     if (use_reference()) return reference::dot(n, a, b);
     SixteenLanes total;
-    total.run(n, [=](Vector& lane, size_t i, auto part) { lane = fma(load(a + i, part), load(b + i, part), lane); });
+    total.run(
+        n, [=](Vector& lane, size_t i, auto part) { lane = only(fma(load(a + i, part), load(b + i, part), lane), part, lane); });
     return total.folded();
 }
 
@@ -65,12 +66,16 @@ static V larger(V candidate, V largest) {
 }
 
 static real largest_of(const Vector& lane) {
-    using Four [[gnu::vector_size(4 * sizeof(real))]] = real;
-    Four fours[lanes / 4];
-    std::memcpy(fours, &lane, sizeof lane);
-    Four four = fours[0];
-    for (int i = 1; i < lanes / 4; ++i) four = larger(fours[i], four);
-    return larger(larger(four[3], four[2]), larger(four[1], four[0]));
+    if constexpr (lanes < 4) {
+        return larger(real(lane[1]), real(lane[0]));
+    } else {
+        using Four [[gnu::vector_size(4 * sizeof(real))]] = real;
+        Four fours[lanes / 4];
+        std::memcpy(fours, &lane, sizeof lane);
+        Four four = fours[0];
+        for (int i = 1; i < lanes / 4; ++i) four = larger(fours[i], four);
+        return larger(larger(four[3], four[2]), larger(four[1], four[0]));
+    }
 }
 
 real max(size_t n, const real* x) {
@@ -197,7 +202,8 @@ void additive_score(int S, int A, const real* q, const real* keys, const real* v
         const real* key = keys + size_t(s) * A;
         SixteenLanes total;
         total.run(A, [=](Vector& lane, size_t a, auto part) {
-            lane = fma(load(v + a, part), elementary::tanh(load(q + a, part) + load(key + a, part)), lane);
+            const Vector sum = fma(load(v + a, part), elementary::tanh(load(q + a, part) + load(key + a, part)), lane);
+            lane = only(sum, part, lane);
         });
         score[s] = total.folded();
     }

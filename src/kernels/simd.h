@@ -162,7 +162,7 @@ inline Vector load_quads(Place place) {
 struct Whole {};
 [[maybe_unused]] inline Vector load(const real* from, Whole) { return load(from); }
 [[maybe_unused]] inline void store(real* to, Whole, Vector v) { store(to, v); }
-[[maybe_unused]] inline Vector only(Vector v, Whole) { return v; }
+[[maybe_unused]] inline Vector only(Vector v, Whole, Vector = Vector{}) { return v; }
 
 [[maybe_unused]] inline Vector sqrt(Vector x) {
     Vector r;

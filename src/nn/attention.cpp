@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "lookback/ops/attention.h"
@@ -79,7 +80,7 @@ void ConcatAttention::parameters(const Visit& visit) {
 }
 
 Attended scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask) {
-    const Tensor scores = matmul(q, transpose(k)) * (1 / std::sqrt(static_cast<double>(q.size(-1))));
+    const Tensor scores = matmul(q, transpose(k)) * (1 / std::sqrt(static_cast<double>(std::max(q.size(-1), 1))));
     const Tensor weights = mask ? masked_softmax(scores, mask) : softmax(scores);
     return {matmul(weights, v), weights};
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "lookback/ops/softmax.h"
 #include "tensor/frozen.h"
@@ -25,7 +26,7 @@ Tensor constant_parameter(Shape shape, double value) {
 }
 
 Linear::Linear(int in, int out, Random& random, bool with_bias) {
-    const double bound = 1 / std::sqrt(in);
+    const double bound = 1 / std::sqrt(std::max(in, 1));
     weight = uniform_parameter({out, in}, bound, random);
     if (with_bias) bias = uniform_parameter({out}, bound, random);
 }
@@ -47,7 +48,10 @@ void Embedding::parameters(const Visit& visit) { visit("weight", weight); }
 Tensor embedded_linear(const Ids& ids, const Embedding& table, const Tensor& weight, const Tensor& bias, Block block,
                        Where where) {
     const int V = table.weight.size(0);
-    Tensor* kept = frozen_result({&table.weight, &weight, &bias}, {block.row, block.rows, block.column, block.columns});
+    const int out = block.rows ? block.rows : weight.size(0) - block.row;
+    const bool fits = out > 0 && static_cast<long>(V) * out <= std::numeric_limits<int>::max();
+    Tensor* kept =
+        !fits ? nullptr : frozen_result({&table.weight, &weight, &bias}, {block.row, block.rows, block.column, block.columns});
     const auto is_kept = [&](int id) { return kept && *kept && !std::isnan(kept->data()[id * kept->size(1)]); };
     Ids distinct{{0}, {}}, place{ids.shape, {}};    // each new token once, and where it stands among these
     std::vector<int> place_of(static_cast<std::size_t>(V), -1);

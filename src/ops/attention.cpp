@@ -60,7 +60,7 @@ struct AttentionWeights final : Node {
         const real *q = inputs[0].data(), *k = inputs[1].data();
         const real* mask = inputs.size() > 2 ? inputs[2].data() : nullptr;
         BroadcastRows mask_row(mask ? inputs[2].shape() : Shape{}, shape);
-        const real scale = 1 / std::sqrt(static_cast<real>(K));
+        const real scale = 1 / std::sqrt(static_cast<real>(std::max(K, 1)));
         const Zeros zeros(S);
         Buffer scores;    // of one head: they stay in the first cache
         real *x = scores.resize(static_cast<std::size_t>(T) * S), *y = data;
@@ -84,7 +84,7 @@ struct AttentionWeights final : Node {
         const real *q = inputs[0].data(), *k = inputs[1].data(), *y = data, *dy = grad;
         const auto [dq, dq_start] = growing_grad_of(0, K);
         const auto [dk, dk_start] = growing_grad_of(1, K);
-        const real scale = 1 / std::sqrt(static_cast<real>(K));
+        const real scale = 1 / std::sqrt(static_cast<real>(std::max(K, 1)));
         Buffer gradient_of_x;
         real* dx = gradient_of_x.resize(static_cast<std::size_t>(T) * S);
         for (int b = 0; b < B; ++b)

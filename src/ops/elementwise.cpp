@@ -192,14 +192,14 @@ struct GeluTanh final : Node {
         real* t = saved_t.resize(size);
         for (std::size_t i = 0; i < size; ++i) t[i] = root * (x[i] + cubic * x[i] * x[i] * x[i]);
         kernels::tanh(size, t, t);
-        for (std::size_t i = 0; i < size; ++i) data[i] = x[i] * (1 + t[i]) / 2;
+        for (std::size_t i = 0; i < size; ++i) data[i] = x[i] * ((1 + t[i]) / 2);
     }
     void backward() override {
         const real *x = inputs[0].data(), *t = saved_t.data, *dy = grad;
         real* dx = grad_of(0);
         for (std::size_t i = 0; i < size; ++i) {
-            const real slope = root * (1 + 3 * cubic * x[i] * x[i]);
-            dx[i] += dy[i] * ((1 + t[i]) / 2 + x[i] * (1 - t[i] * t[i]) * slope / 2);
+            const real slope = root * (1 + 3 * cubic * x[i] * x[i]), rest = 1 - t[i] * t[i];
+            dx[i] += dy[i] * ((1 + t[i]) / 2 + (rest == 0 ? 0 : x[i] * rest * slope / 2));    // far out the slope is inf
         }
     }
 };

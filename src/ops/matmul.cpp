@@ -78,9 +78,9 @@ Tensor matmul(const Tensor& a, const Tensor& b, Where where) {
     auto* node = new op::Matmul;
     node->K = a.size(-1);
     node->N = b.size(-1);
-    const int rows = static_cast<int>(element_count(shape) / static_cast<std::size_t>(std::max(node->N, 1)));
-    node->M = shared ? rows : a.size(-2);
-    node->batches = shared ? 1 : static_cast<int>(element_count({a.shape().begin(), a.shape().end() - 2}));
+    const auto rows_of = [&](int dims) { return static_cast<int>(element_count({a.shape().begin(), a.shape().end() - dims})); };
+    node->M = shared ? rows_of(1) : a.size(-2);
+    node->batches = shared ? 1 : rows_of(2);
     return record(node, "matmul", std::move(shape), {a, b}, where);
 }
 
@@ -110,7 +110,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Block b
     auto* node = new op::Linear;
     node->K = columns;
     node->N = rows;
-    node->M = static_cast<int>(element_count(shape)) / std::max(rows, 1);
+    node->M = static_cast<int>(element_count({shape.begin(), shape.end() - 1}));
     node->row = block.row;
     node->column = block.column;
     node->weight_width = weight.size(1);

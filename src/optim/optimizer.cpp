@@ -16,6 +16,14 @@ std::vector<Tensor> zeros_like(const std::vector<Tensor>& parameters) {
     return zeros;
 }
 
+double sum_of_squares(std::size_t n, const real* x) {
+    const real squares = kernels::dot(n, x, x);
+    if (std::isnormal(squares)) return static_cast<double>(squares);
+    double sum = 0;    // beyond what a float holds, at either end
+    for (std::size_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    return sum;
+}
+
 double power(double base, int exponent) {    // std::pow differs between C libraries
     double result = 1;
     for (; exponent > 0; exponent /= 2, base *= base)
@@ -25,11 +33,10 @@ double power(double base, int exponent) {    // std::pow differs between C libra
 
 }    // namespace
 
-Sgd::Sgd(std::vector<Tensor> list, const SgdOptions& o) : options(o), parameters(std::move(list)) {
-    if (options.momentum != 0) velocity = zeros_like(parameters);
-}
+Sgd::Sgd(std::vector<Tensor> list, const SgdOptions& o) : options(o), parameters(std::move(list)) {}
 
 void Sgd::step() {
+    if (options.momentum != 0 && velocity.empty()) velocity = zeros_like(parameters);
     for (std::size_t p = 0; p < parameters.size(); ++p) {
         const Tensor& w = parameters[p];
         const real* update = w.grad();
@@ -74,7 +81,7 @@ void Adam::step() {
 double clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm) {
     double squares = 0;
     for (const Tensor& w : parameters)
-        if (w.grad()) squares += static_cast<double>(kernels::dot(w.size(), w.grad(), w.grad()));
+        if (w.grad()) squares += sum_of_squares(w.size(), w.grad());
     const double norm = std::sqrt(squares);
     if (norm > max_norm) {
         const auto factor = static_cast<real>(max_norm / norm);

@@ -163,6 +163,10 @@ real Tensor::item() const {
 std::vector<real> Tensor::values() const { return std::vector<real>(data(), data() + size()); }
 
 Tensor& Tensor::requires_grad() {
+    if (node->id != 0 && node->inputs.empty()) {    // computed without a graph: a leaf from here on
+        Tensor leaf(shape(), values(), node->where);
+        *this = leaf.named(node->name);
+    }
     node->requires_grad = true;
     return *this;
 }
@@ -222,7 +226,7 @@ void Node::add_to_grad_of(std::size_t input, const real* dx) const {
     if (!node->requires_grad) return;
     node->finish_grad();
     if (std::exchange(node->grad_is_unset, false))
-        std::copy_n(dx, node->size, node->grad);    // as good as 0 + dx: a sum that started at 0 is never -0
+        kernels::shift(node->size, 0, dx, node->grad);    // 0 + dx, which makes 0 of -0
     else
         kernels::accumulate(node->size, dx, node->grad);
 }
@@ -233,6 +237,8 @@ Tensor record(Node* node, const char* op, Shape shape, Inputs inputs, const Wher
     node->references = 1;
     node->op = op;
     node->id = next_id++;
+    // Above those of its inputs, which another thread may have made.
+    for (const Tensor& input : inputs.tensors) next_serial = std::max(next_serial, input.node->serial + 1);
     node->serial = next_serial++;
     node->where = where;
     node->scope = Scope::current();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <map>
 #include <utility>
 
@@ -23,16 +24,18 @@ struct Packed {
 namespace {
 
 thread_local Packed* innermost = nullptr;
-thread_local bool gathering = false;
+thread_local bool gathering = false, unpacked = false;
 
 constexpr int few_rows = 32, gathered_rows = 128;
 constexpr std::size_t large_weight = 4096;    // elements: a smaller one stays in the first cache anyway
+constexpr int widest = 8192;                  // beyond it what is gathered would take some MiB
 
 // The panels of a block, or null where nobody keeps them.
 const real* panels_of(const Tensor& weight, const Packed::Block& block, const real* at) {
-    if (kernels::use_reference()) return nullptr;
+    if (kernels::use_reference() || unpacked) return nullptr;
     const auto [row, column, N, K] = block;
     const std::size_t size = kernels::packed_size(K, N);
+    if (size > std::numeric_limits<int>::max()) return nullptr;
     if (Tensor* copy = frozen_result({&weight}, block)) {
         if (!*copy) kernels::pack(K, N, at, 1, weight.size(1), (*copy = Tensor({static_cast<int>(size)})).data());
         return copy->data();
@@ -62,8 +65,8 @@ PackedWeights::PackedWeights(const std::vector<Tensor>& weights) : packed(new Pa
 
 PackedWeights::~PackedWeights() { innermost = packed->outer; }
 
-Unpacked::Unpacked() : before(std::exchange(innermost, nullptr)) {}
-Unpacked::~Unpacked() { innermost = before; }
+Unpacked::Unpacked() : before(std::exchange(unpacked, true)) {}
+Unpacked::~Unpacked() { unpacked = before; }
 
 void times_weight_transposed(int M, int N, int K, const real* x, const Tensor& weight, int row, int column, real* y,
                              const real* start) {
@@ -82,7 +85,7 @@ void add_to_weight_grad(const Node& op, std::size_t input, int M, int N, int K, 
     const auto fits = [&] {
         return rows->row == row && rows->column == column && rows->N == N && rows->K == K && rows->count + M <= gathered_rows;
     };
-    if (!gathering || M > few_rows || static_cast<std::size_t>(N) * K < large_weight)
+    if (!gathering || M > few_rows || std::max(N, K) > widest || static_cast<std::size_t>(N) * K < large_weight)
         return add_product(weight, M, N, K, dy, x, row, column);
     if (rows && !fits()) weight.finish_grad();
     if (!rows) {

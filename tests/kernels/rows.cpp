@@ -15,6 +15,7 @@ namespace reference = kernels::reference;
 namespace {
 
 const real nan_value = std::numeric_limits<real>::quiet_NaN(), infinity = std::numeric_limits<real>::infinity();
+const real tiny_number = std::numeric_limits<real>::min();
 
 // Random numbers with a zero of each sign, and some with an infinity and a NaN.
 std::vector<real> row(std::size_t n, Numbers& numbers, bool special) {
@@ -124,6 +125,12 @@ TEST_CASE("every row kernel has the bits of its reference loop") {
             x[0] = {kernels::sum(n, a), kernels::dot(n, a, b), kernels::max(n, a)};
         else
             x[0] = {reference::sum(n, a), reference::dot(n, a, b), reference::max(n, a)};
+    });
+    same_for_every_length("dot of what underflows", 2, [](bool fast, std::size_t n, Arrays& x) {
+        const std::vector<real> tiny(n, tiny_number), below(n, -tiny_number), zeros(n);    // each chain ends in -0
+        x[0] = {(fast ? kernels::dot : reference::dot)(n, tiny.data(), below.data()), 0};
+        (fast ? kernels::additive_score : reference::additive_score)(1, int(n), tiny.data(), zeros.data(), below.data(),
+                                                                     &x[0][1]);
     });
     const kernels::AdamStep step{.learning_rate = real(0.01), .weight_decay = real(0.1), .correction1 = 10, .correction2 = 1000};
     same_for_every_length("adam", 4, [&](bool fast, std::size_t n, Arrays& x) {

@@ -143,7 +143,11 @@ TEST_CASE(
             ids.values = time % 2 ? std::vector{4, 2, 2, 3, 1, 0} : std::vector{4, 1, 4, 0, 1, 4};
             CHECK(all() == (time % 2 ? others : before));
         }
+        const real old = std::exchange(table.weight.data()[4 * 3], 100);    // which nobody may, but so one sees what is kept
+        CHECK(all() == others);
+        table.weight.data()[4 * 3] = old;
         CHECK_THROWS_AS(embedded_linear({{1}, {5}}, table, layer.weight, {}, {.columns = 3}), std::invalid_argument);
+        CHECK(embedded_linear(ids, table, Tensor({0, 3})).size() == 0);    // nothing to keep
     }
     table.weight.data()[4 * 3] += 1;
     CHECK(all() != others);    // nothing was kept beyond

@@ -93,6 +93,12 @@ TEST_CASE("far out, the squashing functions saturate and stay finite") {
     CHECK(distance(gelu(x, Gelu::tanh).values(), {0, 0, 100, 1e4f}) == 0);
     backward(sum(tanh(x) + sigmoid(x) + gelu(x) + gelu(x, Gelu::tanh)));
     CHECK(distance(gradient(x), {0, 0, 2, 2}) <= 1e-6);
+    Tensor far = Tensor({2}, {-3e38f, 3e38f}).requires_grad();
+    for (const Gelu form : {Gelu::tanh, Gelu::erf}) {
+        CHECK(gelu(far, form).values() == Values{0, 3e38f});
+        backward(sum(gelu(far, form)));
+    }
+    CHECK(gradient(far) == Values{0, 2});
 }
 
 TEST_CASE("sigmoid and gelu are what their definitions say") {

@@ -60,18 +60,25 @@ TEST_CASE("linear with a block of a weight is linear with slices of weight and b
     check_same([&] { return linear(x, weight, bias, {.row = 1, .rows = 3, .column = 2}); }, sliced, {x, weight, bias}, 0, 0);
 }
 
-TEST_CASE("under Frozen, products of few rows keep their weight's transpose, with the same bits") {
+TEST_CASE("under Frozen, products read copies of their weights, with the same bits") {
     const Tensor x = random_tensor({2, 3}), weight = random_tensor({5, 4}, 3), bias = random_tensor({5}, 4);
     const auto y = [&] { return linear(x, weight, bias, {.row = 1, .rows = 3, .column = 1}).values(); };
     const Values before = y();
     {
         const Frozen frozen;
         CHECK(y() == before);
+        real& element = weight.data()[1 * 4 + 1];
+        const real old = std::exchange(element, 100);    // which nobody may, but so one sees that a copy is read
         {
             const Frozen inner;
             CHECK(y() == before);
         }
         CHECK(y() == before);
+        {
+            const Unpacked unpacked;
+            CHECK(y() != before);
+        }
+        element = old;
         CHECK_FALSE(linear(x, weight, bias, {.column = 1}).node->requires_grad);
     }
     weight.data()[1 * 4 + 1] += 1;
@@ -124,19 +131,25 @@ TEST_CASE("without inputs a product is zero, and linear its bias") {
     { const Tensor used_before({4}, {7, 7, 7, 7}); }
     CHECK(linear(Tensor({2, 0}), Tensor({2, 0}), Tensor({2}, {1, 2})).values() == Values{1, 2, 1, 2});
     CHECK(matmul(Tensor({0, 3}), Tensor({3, 2})).shape() == Shape{0, 2});
-    for (const auto& [M, N] :
-         {std::pair(0, 4), std::pair(2, 0)}) {    // of a batch, too: the gradient is 0, not whatever was there
-        Tensor a = Tensor({2, M, 3}).requires_grad(), b = Tensor({2, 3, N}).requires_grad();
+    const auto check_zeros = [](const auto& product, Tensor a, Tensor b) {    // gradients are 0, not whatever was in the memory
         for (int turn = 0; turn < 2; ++turn) {
             for (Tensor* x : {&a, &b}) {
-                x->zero_grad();
+                x->requires_grad().zero_grad();
                 std::fill_n(x->grad(), x->size(), real(7));
                 x->node->free_grad();
             }
-            backward(sum(matmul(a, b)));
+            backward(sum(product(a, b)));
             CHECK(gradient(a) == Values(a.size()));
             CHECK(gradient(b) == Values(b.size()));
         }
+    };
+    const auto product = [](const Tensor& a, const Tensor& b) { return matmul(a, b); };
+    const auto with_weight = [](const Tensor& x, const Tensor& weight) { return linear(x, weight); };
+    for (const auto& [M, N] : {std::pair(0, 4), std::pair(2, 0)}) {
+        check_zeros(product, Tensor({2, M, 3}), Tensor({2, 3, N}));
+        check_zeros(product, Tensor({M, 3}), Tensor({3, N}));
+        check_zeros(product, Tensor({2, M, 3}), Tensor({3, N}));
+        check_zeros(with_weight, Tensor({M, 3}), Tensor({N, 3}));
     }
 }
 

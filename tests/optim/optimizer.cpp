@@ -41,6 +41,18 @@ TEST_CASE("SGD with momentum by hand: v = 0.9 v + dw") {
     CHECK(distance(w.values(), {0.7695f}) <= 1e-7);
 }
 
+TEST_CASE("momentum may be asked for later") {
+    Tensor w({1}, {1});
+    w.zero_grad();
+    Sgd sgd({w}, {.lr = 1});
+    for (const double momentum : {0.0, 0.5, 0.5}) {
+        sgd.options.momentum = momentum;
+        w.grad()[0] = 1;
+        sgd.step();
+    }
+    CHECK(w.item() == 1 - 1 - 1 - 1.5);
+}
+
 TEST_CASE("two steps of Adam by hand, with epsilon outside the root") {
     const Tensor w = parameter({1}, {0.5});
     Adam adam(std::vector{w}, {.lr = 0.3, .beta1 = 0.5, .beta2 = 0.75, .eps = 1});
@@ -101,6 +113,18 @@ TEST_CASE("clipping scales all gradients by max / norm of all of them together")
     CHECK(distance(gradient(a), {0.6f, 0}) <= 1e-7);
     CHECK(distance(gradient(b), {-0.8f}) <= 1e-7);
     CHECK(a.values() == Values{1, 1});
+}
+
+TEST_CASE("a norm whose square a float cannot hold is the norm all the same") {
+    Tensor large({2}), small({2});
+    for (Tensor* w : {&large, &small}) w->zero_grad();
+    large.grad()[0] = 3e19f, large.grad()[1] = 4e19f;
+    CHECK(clip_grad_norm({large}, 1) == doctest::Approx(5e19));
+    CHECK(large.grad()[0] == doctest::Approx(0.6));
+    CHECK(large.grad()[1] == doctest::Approx(0.8));
+    small.grad()[0] = 3e-23f, small.grad()[1] = 4e-23f;
+    CHECK(clip_grad_norm({small}, 1e-23) / 5e-23 == doctest::Approx(1));
+    CHECK(double{small.grad()[1]} / 0.8e-23 == doctest::Approx(1));
 }
 
 TEST_CASE("a norm up to the maximum stays as it is, to the bit") {

@@ -152,6 +152,7 @@ TEST_CASE("the first op to add to a gradient gives the bits of one that finds ze
          {leaf({2, 4, 8})},
          [](auto& x) { return sum(attention_context(attention_weights(x[0], x[0], 2), x[0]) * 3); }},
         {"twice", {leaf({6})}, [](auto& x) { return sum((x[0] + x[0]) * 3); }},
+        {"a product that underflows to -0", {leaf({6})}, [](auto& x) { return sum((x[0] + 0) * 1e-30 * -1e-30); }},
     };
     for (const Case& one : cases) {
         INFO(one.name);
@@ -298,6 +299,29 @@ TEST_CASE("a graph with 2^1,000 paths is walked once a node") {
     for (int i = 0; i < 1000; ++i) y = (y + y) * 0.5;
     backward(y);
     CHECK(x.grad()[0] == 1);
+}
+
+TEST_CASE("a graph may be made by several threads, one after the other") {
+    const Tensor x = Tensor({2}, {1, 2}).requires_grad();
+    for (int i = 0; i < 5; ++i) tanh(x);    // this thread has made more nodes than the others ever will
+    const Tensor y = x * x;
+    Tensor z;
+    std::thread([&] { z = y * 2; }).join();
+    backward(sum(z) + sum(y));
+    CHECK(x.grad()[0] == 6);
+    CHECK(x.grad()[1] == 12);
+}
+
+TEST_CASE("what was computed becomes a leaf when it is asked for a gradient") {
+    const Tensor a({2}, {1, 2});
+    Tensor w = (a * 0.5).named("w").requires_grad();
+    backward(sum(w * w));
+    CHECK(w.grad()[1] == 2);
+    CHECK(label(*w.node) == "w (2)");
+    CHECK(w.node->id == 0);
+    Tensor y = (w * 1).requires_grad();    // is no leaf, and passes its gradient on
+    backward(sum(y));
+    CHECK(w.grad()[1] == 3);
 }
 
 TEST_CASE("threads work on graphs of their own and read the same constants") {

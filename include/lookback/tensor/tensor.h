@@ -52,7 +52,7 @@ class Tensor {
     real item() const;     // the only element; std::invalid_argument if there are more
     std::vector<real> values() const;
 
-    Tensor& requires_grad();            // for leaves: backward will leave dLoss/dThis in grad()
+    Tensor& requires_grad();            // for leaves: backward will leave dLoss/dThis in grad(); what was computed becomes one
     Tensor& named(std::string name);    // for messages, pictures and the debugger
     void zero_grad();
 
