@@ -90,7 +90,7 @@ std::vector<std::string> SourceText::equations(const Node& node) {
     for (const std::string& place : places) {
         const Lines& lines = lines_of(place);
         const auto found = std::ranges::find_if(lines, [&](const std::string& line) {
-            return line.starts_with("struct " + name + " ") && line.ends_with(": Node {");
+            return line.starts_with("struct " + name + " ") && line.find(": Node {") != line.npos;
         });
         if (found == lines.end()) continue;
         auto first = found;    // of the comments since the struct before it

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <set>
 #include <string>
@@ -21,6 +22,7 @@ namespace lookback {
 namespace {
 
 constexpr bool is_double = std::is_same_v<real, double>;
+constexpr double step_size = is_double ? 1e-5 : 1e-2;    // of an element from -1 to 1; of others in proportion
 
 // A buffer that is written to for a while.
 class Borrowed {
@@ -54,7 +56,7 @@ template <class Function>
 Slope slope(real& x, const Function& value) {
     const Unpacked unpacked;    // x may be a weight
     const real before = x;
-    const double step = (is_double ? 1e-5 : 1e-2) * std::max(1.0, std::abs(static_cast<double>(before)));
+    const double step = step_size * std::max(1.0, std::abs(static_cast<double>(before)));
     const double here = value();
     const real above = x = static_cast<real>(before + step);
     const double high = value();
@@ -86,7 +88,9 @@ double replay(const std::vector<Node*>& ops, const Node* output) {
 }
 
 std::string check_node(Node& node) {
-    if (node.inputs.empty()) return label(node) + (node.id == 0 ? ": a leaf has no backward" : ": its inputs were released");
+    if (node.id == 0) return label(node) + ": a leaf has no backward";
+    if (!node.requires_grad) return label(node) + ": nobody asked for its gradient";
+    if (node.inputs.empty()) return label(node) + ": its inputs were released";
     std::set<Node*> inputs;
     for (const Tensor& input : node.inputs)
         if (input.node->requires_grad) inputs.insert(input.node);
@@ -102,6 +106,12 @@ std::string check_node(Node& node) {
     for (std::size_t i = 0; i < node.size; ++i) node.grad[i] = static_cast<real>(random.normal());
     for (Node* input : inputs) input->zero_grad();
     {
+        const Unpacked unpacked;    // a weight may have been changed by hand
+        node.forward();             // nor need it have run yet
+    }
+    if (std::any_of(node.data, node.data + node.size, [](real y) { return !std::isfinite(y); }))
+        return label(node) + ": its value is not finite, so there are no differences";
+    {
         const GatherGradRows at_once(false);
         node.backward();
     }
@@ -110,6 +120,14 @@ std::string check_node(Node& node) {
         return std::inner_product(node.data, node.data + node.size, node.grad, 0.0, std::plus<>(),
                                   [](real y, real weight) { return static_cast<double>(y) * static_cast<double>(weight); });
     };
+
+    // A slope is known to the rounding of all outputs that may move, over the step.
+    double squares = 0;
+    for (std::size_t i = 0; i < node.size; ++i)
+        squares += std::pow(static_cast<double>(node.data[i]) * static_cast<double>(node.grad[i]), 2);
+    constexpr double tolerance = is_double ? 1e-6 : 1e-2;
+    const double noise = 4 * static_cast<double>(std::numeric_limits<real>::epsilon()) * std::sqrt(squares) / step_size;
+    const double smallest = std::max(tolerance, noise / tolerance);
 
     constexpr std::size_t most = 32;    // elements of an input
     std::size_t checked = 0, kinks = 0;
@@ -124,8 +142,7 @@ std::string check_node(Node& node) {
             kinks += has_kink;
             if (has_kink) continue;
             ++checked;
-            const double error =
-                std::abs(analytic - numeric) / std::max(is_double ? 1e-6 : 1e-2, std::abs(analytic) + std::abs(numeric));
+            const double error = std::abs(analytic - numeric) / std::max(smallest, std::abs(analytic) + std::abs(numeric));
             if (error <= worst) continue;
             worst = std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
             where = fmt::format("element {} of d{}: backward says {:.4g}, differences say {:.4g}", i, label(*input), analytic,
@@ -134,7 +151,7 @@ std::string check_node(Node& node) {
     }
     node.forward();    // what it remembers for backward
     const std::string at_kinks = kinks ? fmt::format(", {} at a kink left out", kinks) : "";
-    if (worst > (is_double ? 1e-6 : 1e-2)) return fmt::format("{}: WRONG, {}{}", label(node), where, at_kinks);
+    if (worst > tolerance) return fmt::format("{}: WRONG, {}{}", label(node), where, at_kinks);
     return fmt::format("{}: right, {} elements{}, largest relative error {:.0e}", label(node), checked, at_kinks,
                        std::max(worst, 0.0));
 }

@@ -181,6 +181,10 @@ def a_large_tensor_is_cut():
     assert len(lines) == 15 and all(len(line) <= 60 for line in lines)
     assert lines[0].split() == ['0', '1', '2', '...', '49'] and lines[-2] == '...'
     assert lines[-1].split() == ['2', '39', '5950', '5951', '5952', '5999']
+    for width in (10, 20, 31, 38, 60, 80):    # no line is wider, however long its numbers are
+        for numbers in ([1.0, 2.0, 3.0, 4.0], [0.1234, -1.234e-07, -2.1390e+10, -9.277e-11]):
+            assert max(map(len, text.grid((1, 4), numbers, [0.0] * 4, width))) <= max(width, 27)
+    assert text.grid((1, 4), [1.0, 2.0, 3.0, 4.0], width=31)[0].split() == ['0', '...']
     assert text.grid((), [3.0]) == ['            0', '            3']
 
 

@@ -210,6 +210,22 @@ TEST_CASE("a node can be asked whether its backward is right, and is as before a
     CHECK(Values(right.grad(), right.grad() + 6) == dy);
 }
 
+TEST_CASE("a node is not called wrong for what differences cannot know") {
+    const Unchecked unchecked;
+    Tensor x = Tensor({2, 2}, {1, 2, 3, 4}).requires_grad();
+    const Tensor y = tanh(x);
+    const Values values = y.values();
+    std::fill_n(y.data(), 4, real(-7));    // as if its forward had not run yet
+    CHECK(contains(lookback_check_node(y.node), "right, 4 elements"));
+    CHECK(y.values() == Values(4, -7));
+    std::ranges::copy(values, y.data());
+    CHECK(contains(lookback_check_node((x * 1e38 * 1e38).node), ": its value is not finite, so there are no differences"));
+    CHECK(contains(lookback_check_node((Tensor({2}) + 1).node), ": nobody asked for its gradient"));
+
+    const Tensor rounded = x + 3e4;    // to multiples of 0.002, and a step is 0.01
+    CHECK(contains(lookback_check_node(rounded.node), ": right, "));
+}
+
 TEST_CASE("every op passes the check of a single node; a kink is left out") {
     Random random(5);
     const auto leaf = [&](Shape shape) { return Tensor::normal(std::move(shape), 1, random).requires_grad(); };

@@ -14,6 +14,8 @@ for setting in ('breakpoint pending on', 'print object on', 'print static-member
 gdb.execute(r'skip -rfu ^(std|__gnu_cxx|fmt)::', to_string=True)
 gdb.execute('skip -gfi */lookback/tensor/tensor.h', to_string=True)
 gdb.execute('skip -gfi */lookback/tensor/node.h', to_string=True)
+gdb.execute(r'skip -rfu ^lookback::Tensor::(data|grad|shape|size|rank)', to_string=True)
+gdb.execute('skip -rfu ^lookback::Node::(grad_of|growing_grad)', to_string=True)
 gdb.execute('skip -gfi */tensor/watch.h', to_string=True)
 gdb.execute('skip -fu lookback::kernels::use_reference', to_string=True)
 

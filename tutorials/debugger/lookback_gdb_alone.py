@@ -19,7 +19,7 @@ def undisturbed():
     """Functions of the program can be called: no breakpoint stops them, no other thread runs, no trap is set."""
     program.need_running()
     stopping = [b for b in gdb.breakpoints() if b.enabled]
-    locking, trapped = gdb.parameter('scheduler-locking'), Trap.is_on
+    locking, trapped = gdb.parameter('scheduler-locking'), Trap.is_on()
     for breakpoint in stopping:
         breakpoint.enabled = False
     gdb.execute('set scheduler-locking on')

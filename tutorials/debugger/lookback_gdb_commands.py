@@ -33,7 +33,13 @@ def show(*lines):
 
 
 def is_terminal():
-    return os.isatty(1) and gdb.parameter('style enabled')
+    """Whether colours are shown: the windows of `layout` have none of these."""
+    if not os.isatty(1) or not gdb.parameter('style enabled'):
+        return False
+    try:
+        return 'not active' in gdb.execute('info win', to_string=True)
+    except gdb.error:    # a gdb without windows
+        return True
 
 
 def width():

@@ -176,8 +176,8 @@ def evaluate(text):
 
 
 def numbered(number):
-    """#5 of the backward pass under way, else the newest that is alive."""
-    run = backward_run()
+    """#5 of the backward pass under way, or about to start, else the newest that is alive."""
+    run = backward_run() or about_to_start()
     for address in reversed(run.order) if run else []:
         if address and Node(memory(), address).id == number:
             return Node(memory(), address)
@@ -185,8 +185,8 @@ def numbered(number):
 
 
 def named(name):
-    """A parameter of the model whose backward pass is under way, else the first that was given the name."""
-    run = backward_run()
+    """A parameter of the model whose backward pass is under way, or about to start, else the first that was given the name."""
+    run = backward_run() or about_to_start()
     for address in run.order if run else []:
         if address and Node(memory(), address).name == name:
             return Node(memory(), address)
@@ -211,7 +211,7 @@ def resolve(text):
         if node is None:
             raise Unreadable('no op is at work here; say which tensor: a variable, a name, or a number such as #12')
         return node, False
-    if text[0] == '#' and text[1:].isdigit():
+    if text[0] == '#' and text[1:].isdecimal():
         node = numbered(int(text[1:]))
         if node is None:
             raise Unreadable('no tensor is number ' + text)
@@ -232,7 +232,7 @@ def resolve_element(text):
     """'E I J' -> node, flat place, index."""
     words = text.replace(',', ' ').split()
     index = []
-    while len(words) > 1 and words[-1].isdigit():
+    while len(words) > 1 and words[-1].isdecimal():
         index.insert(0, int(words.pop()))
     if not words:
         raise Unreadable('say which tensor, and which element: w 1 2')
@@ -319,7 +319,7 @@ def variables():
             if name.startswith('std::') or depth and name.startswith('lookback::'):
                 continue
             for symbol, value in symbols_of(frame):
-                if name.startswith('lookback::') and (not symbol.is_argument or symbol.name == 'node'):
+                if name.startswith('lookback::') and (not symbol.is_argument or symbol.name in ('node', 'this')):
                     continue
                 try:
                     if symbol.name in ('this', '__closure'):

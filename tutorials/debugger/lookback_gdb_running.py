@@ -81,7 +81,7 @@ class Backstep(Command):
 
     def run(self, argument):
         words = argument.split()
-        count = int(words.pop()) if words and words[-1].isdigit() else 1
+        count = int(words.pop()) if words and words[-1].isdecimal() else 1
         kind = words.pop() if words else ''
         if words or count < 1:
             raise Unreadable("'backstep', 'backstep softmax', 'backstep softmax 3' or 'backstep #12'")

@@ -7,7 +7,7 @@ import gdb
 import lookback_gdb_program as program
 import lookback_text as text
 from lookback_gdb_commands import Command, show
-from lookback_nodes import Node, Unreadable, shape_text
+from lookback_nodes import Node, Unreadable, live_nodes, shape_text
 
 
 def watched_element(memory, address):
@@ -24,14 +24,31 @@ class WatchGrad(Command):
         if not node.grad:
             raise Unreadable('no backward pass has reached %s yet, so its gradient has no place' % program.names().with_shape(node))
         name = '%s%s' % (program.names().gradient(node), shape_text(index))
-        Watch(watched_element(node.memory, node.grad + flat * node.memory.real_size), name)
+        Watch(node, flat, name)
         show('watching %s, now %s' % (name, text.number(node.gradients()[flat])))
 
 
 class Watch(gdb.Breakpoint):
-    def __init__(self, expression, element):
-        super().__init__(expression, gdb.BP_WATCHPOINT, gdb.WP_WRITE)
+    def __init__(self, node, flat, element):
+        super().__init__(watched_element(node.memory, node.grad + flat * node.memory.real_size), gdb.BP_WATCHPOINT, gdb.WP_WRITE)
         self.element = element
+        self.what = (node.address, node.serial, node.grad_place)
+
+    def stop(self):
+        if self.what in ((node.address, node.serial, node.grad_place) for node in live_nodes(program.memory())):
+            return True
+        show('%s is gone, and is watched no more' % self.element)    # its memory serves something else
+        gdb.post_event(self.delete)
+        return False
+
+
+def forget_watched(_):
+    for breakpoint in gdb.breakpoints():
+        if isinstance(breakpoint, Watch):
+            breakpoint.delete()
+
+
+gdb.events.exited.connect(forget_watched)
 
 
 def say_watched(event):
@@ -53,14 +70,18 @@ class Trap(Command):
     usage = 'trap-nan on|off'
     what = 'stop at the very instruction that makes a NaN or inf out of finite numbers (x86; costs nothing)'
     example = 'trap-nan on'
-    is_on = False
+    process = None    # for which it is on: a new one begins without
+
+    @staticmethod
+    def is_on():
+        return Trap.process is not None and Trap.process == gdb.selected_inferior().pid
 
     def run(self, argument):
         if argument not in ('on', 'off'):
             raise Unreadable("'trap-nan on' or 'trap-nan off'")
         program.memory()
         Trap.set_masks(argument == 'on')
-        Trap.is_on = argument == 'on'
+        Trap.process = gdb.selected_inferior().pid if argument == 'on' else None
         gdb.execute('handle SIGFPE stop print nopass', to_string=True)
 
     @staticmethod
@@ -85,7 +106,7 @@ class Trap(Command):
 
 
 def say_trapped(event):
-    if not isinstance(event, gdb.SignalEvent) or event.stop_signal != 'SIGFPE' or not Trap.is_on:
+    if not isinstance(event, gdb.SignalEvent) or event.stop_signal != 'SIGFPE' or not Trap.is_on():
         return
     for frame in program.frames(gdb.newest_frame()):
         address = program.op_of_frame(frame)

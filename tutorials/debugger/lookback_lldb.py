@@ -100,7 +100,7 @@ def run_under_way(target):
 
 def resolve(target, word):
     """A variable, a member of one, a tensor's name, or a number such as #12."""
-    if word[:1] == '#' and word[1:].isdigit():
+    if word[:1] == '#' and word[1:].isdecimal():
         found = [node for node in live_nodes(memory(target)) if node.id == int(word[1:])]
     else:
         for frame in frames(target):

@@ -79,7 +79,8 @@ class Node:
     line = property(lambda self: self._get('line', 'I'))
     size = property(lambda self: self._get('size', 'Q'))
     data = property(lambda self: self._get('data', 'Q'))
-    grad = property(lambda self: 0 if self._get('grad_is_unset', '?') else self._get('grad', 'Q'))
+    grad_place = property(lambda self: self._get('grad', 'Q'))
+    grad = property(lambda self: 0 if self._get('grad_is_unset', '?') else self.grad_place)
     grad_waits = property(lambda self: self._get('grad_rows', 'Q') != 0)    # some of it is gathered and not added yet
     requires_grad = property(lambda self: self._get('requires_grad', '?'))
     serial = property(lambda self: self._get('serial', 'Q'))

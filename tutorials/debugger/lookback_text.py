@@ -131,22 +131,25 @@ def chosen(count, most):
     """Indices to show of so many, None for a gap."""
     if count <= most:
         return list(range(count))
-    return list(range(most - 2)) + [None, count - 1]
+    return list(range(most - 2)) + [None, count - 1] if most > 2 else [0, None]
 
 
 def grid(shape, values, before=None, width=38, most_rows=14):
     """Numbers in at most `width` columns of text; those that differ from `before` carry a star."""
     labels, columns = rows_of(shape)
-    shown_columns = chosen(columns, max(3, (width - 6) // 10))
     shown_rows = chosen(len(labels), most_rows)
+    label_width = max([len(labels[r]) for r in shown_rows if r is not None] + [3])
 
     def cell(at):
         changed = before is not None and before[at] != values[at] and (before[at] == before[at] or values[at] == values[at])
         return ('*' if changed else '') + number(values[at])
 
-    cells = [[None if r is None or c is None else cell(r * columns + c) for c in shown_columns] for r in shown_rows]
-    cell_width = max([10] + [len(text) + 1 for row in cells for text in row if text])
-    label_width = max([len(labels[r]) for r in shown_rows if r is not None] + [3])
+    for most in range(max(1, (width - label_width) // 10), 0, -1):    # fewer where a number is longer
+        shown_columns = chosen(columns, most)
+        cells = [[None if r is None or c is None else cell(r * columns + c) for c in shown_columns] for r in shown_rows]
+        cell_width = max([10] + [len(text) + 1 for row in cells for text in row if text])
+        if label_width + cell_width * len(shown_columns) <= width:
+            break
     lines = [' ' * label_width + ''.join(('...' if c is None else str(c)).rjust(cell_width) for c in shown_columns)]
     for r, row in zip(shown_rows, cells):
         lines.append('...' if r is None else labels[r].rjust(label_width) + ''.join((text or '').rjust(cell_width) for text in row))
@@ -169,18 +172,18 @@ def tensor_text(node, names, gradient_only=False, before=(None, None), width=80)
         lines.append('  grad   none yet: no backward pass has reached it')
     if node.size == 0 or (gradient_only and gradients is None):
         return '\n'.join(lines)
-    columns = rows_of(node.shape)[1]
     if gradient_only:
         return '\n'.join(lines + grid(node.shape, gradients, before[1], width))
+    left = grid(node.shape, values, before[0], width)
     if gradients is None:
-        return '\n'.join(lines + grid(node.shape, values, before[0], width))
-    if 2 * (6 + 10 * columns) + 3 <= width:
-        left, right = (grid(node.shape, v, b, width) for v, b in ((values, before[0]), (gradients, before[1])))
-        span = max(map(len, left))
+        return '\n'.join(lines + left)
+    right = grid(node.shape, gradients, before[1], width)
+    span = max(map(len, left))
+    if span + 3 + max(map(len, right)) <= width:
         lines.append('value'.ljust(span) + ' | grad')
         return '\n'.join(lines + [a.ljust(span) + ' | ' + b for a, b in zip(left, right)])
-    return '\n'.join(lines + ['value'] + grid(node.shape, values, before[0], width) + ['grad'] +
-                     grid(node.shape, gradients, before[1], width))
+    return '\n'.join(lines + ['value'] + left + ['grad'] + right)
+
 
 
 SHADES = ' .:-=+*#%@'
