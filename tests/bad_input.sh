@@ -61,6 +61,9 @@ corpus && printf 'a\tb\n%s\tb\n' "$(yes a | head -1024 | tr '\n' ' ')" >data/tes
 refused 'a sentence beyond the positions' 'data/test-2.tsv: pair 2 has 1025 tokens with </s>' --data data --out out
 bad_train 'a control character of two bytes' 'train.tsv:1: byte 6' 'hello\302\2332J\tsalut\n'
 
+corpus && printf 'zwei drei\tx\n' >data/test-2.tsv
+refused 'another language' 'data/test-2.tsv: most words are not among those' --data data --out out
+refused 'no models' 'data: no models are there' --load data --out out
 refused 'an unknown option' 'unknown option --stepps: did you mean --steps?' --stepps 3
 refused 'no option' "unexpected argument 'fast'" fast
 refused '--steps -1' '--steps -1: must be a whole number from 1' --steps -1
@@ -89,12 +92,15 @@ done
 result 'CRLF and a byte order mark' "$(cat difference)"
 
 # The longest sentence that can be read, by models that may say anything: they neither say too much nor draw what was not said.
-corpus && printf 'a\tb\n%s\tb\n' "$(yes a | head -1023 | tr '\n' ' ')" >data/test-2.tsv
+corpus && printf 'i sleep\tb\n%s\tb\n' "$(yes boy | head -1023 | tr '\n' ' ')" >data/test-2.tsv
 for seed in 3 7; do
     rm -rf out
     "$program" --quick --steps 1 --seed $seed --data data --out out >printed 2>error
     result "a model that has learned nothing, seed $seed" "$([ $? = 0 ] && [ -s out/results.json ] || echo 'no results')"
 done
+mv data/test-2.tsv data/test-difficult.tsv
+"$program" --quick --steps 1 --data data --out out >printed 2>error
+result 'tests of your own are told by name' "$(grep -q 'exact match by test$' printed && grep -q '     1 difficult$' printed || cat printed)"
 "$program" --quick --steps 1 --data data --out early 2>error | head -1 >printed
 result 'a reader that goes away' "$([ -s early/results.json ] || echo 'no results')"
 

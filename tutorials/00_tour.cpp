@@ -172,12 +172,12 @@ int tour(const Options& options) {
     fmt::print("\n4. Sentences that it has not read (\"{}\" is in {} training pairs)\n", join(love.source),
                std::ranges::count_if(corpus.train, has_love));
     print_translation(love, said);
-    for (std::size_t i = 0; i < std::min<std::size_t>(4, unseen.size()); ++i)
+    for (std::size_t i = love.source == test.pairs[0].source; i < std::min<std::size_t>(4, unseen.size()); ++i)
         print_translation(test.pairs[i], join(corpus.target.decode(evaluation.translations[i].tokens)));
     fmt::print("   {}: {:.0f} % of {} sentences are right to the last word\n", test.name, 100 * evaluation.exact_match,
                unseen.size());
 
-    const AttentionMap map = look_at(model, love, corpus, workers);
+    AttentionMap map = look_at(model, love, corpus, workers);
     fmt::print("\n5. Where it looks for each word of \"{}\", in tenths\n{}   most:", join(love.target),
                terminal::attention_map(map, terminal::style_of(stdout)));
     for (std::size_t t = 0; t < map.rows.size(); ++t)
@@ -186,6 +186,7 @@ int tour(const Options& options) {
     if (!test.alignments.empty())
         fmt::print("   {}: {:.0f} % of the words look at their own, though nobody told it which\n", test.name, 100 * right);
     if (!options.out.empty()) {
+        map.title = join(love.source);
         write_file(options.out / "love.svg", svg::attention_map(map));
         write_sentence(model, love, corpus, options.out);
         fmt::print("   in {}: love.svg, this map; steps.html, its loss op by op; graph.dot\n", options.out.string());

@@ -124,7 +124,8 @@ void compare(const char* name, const Step& step, Claims& claims) {
 // The place of the answer, if the sentence has one.
 std::size_t place_of_answer(const std::vector<std::string>& words) {
     static const std::vector<std::string> conjunctions = split("and or but because when if");
-    return std::ranges::find_first_of(words, conjunctions) - words.begin() + 1;
+    const std::size_t place = std::ranges::find_first_of(words, conjunctions) - words.begin() + 1;
+    return place < words.size() ? place : 0;    // your own corpus: the first word
 }
 
 // Sentences, with their answer in place of a translation.
@@ -132,9 +133,9 @@ std::vector<Pair> questions_of(const std::vector<Pair>& pairs, std::size_t most_
     std::vector<Pair> questions;
     for (const auto& [words, translation] : pairs) {
         const std::size_t place = place_of_answer(words);
-        if (place < words.size() && words.size() <= most_words) questions.push_back({words, {words[place]}});
+        if (place > 0 && words.size() <= most_words) questions.push_back({words, {words[place]}});
     }
-    if (questions.empty())    // your own corpus: the first word
+    if (questions.empty())
         for (const auto& [words, translation] : pairs) questions.push_back({words, {words[0]}});
     return questions;
 }
@@ -292,19 +293,19 @@ int recurrence(const Options& options) {
     for (std::size_t t = corpus.tests.size() > 1; t < corpus.tests.size() && tests.size() < most_tests; ++t)
         tests.push_back(questions_of(corpus.tests[t].pairs, SIZE_MAX));
 
-    fmt::print("\n2. Which word came after the first conjunction? % right, by words since\n");
+    const Example far = encoded(questions_of(corpus.tests.back().pairs, SIZE_MAX))[0];
+    const std::size_t end = far.source.size() - 1, place = place_of_answer(corpus.source.decode(far.source));
+    fmt::print("\n2. Which word came {}? % right, by words since\n", place > 0 ? "after the first conjunction" : "first");
     fmt::print("   {:<15}{:>5} {:>18}{:>9} ", fmt::format("{} steps", options.steps), "loss", "", "most |g|");
     for (const std::vector<Pair>& test : tests) {
         std::size_t since = 0;
-        for (const Pair& pair : test)
-            since += pair.source.size() - std::min(place_of_answer(pair.source) + 1, pair.source.size());
+        for (const Pair& pair : test) since += pair.source.size() - place_of_answer(pair.source) - 1;
         fmt::print("{:>4}", (since + test.size() / 2) / test.size());
     }
 
     const Random random(options.seed);
     Readers readers{{V, random}, {V, random}, {V, random}};
     Reader<RnnCell> wild(V, random);
-    const Example far = encoded(questions_of(corpus.tests.back().pairs, SIZE_MAX))[0];
     std::vector<Series> ways = readers.ways_back(far, " untrained");
     std::vector<Trace> traces;
     std::vector<std::vector<double>> right;
@@ -324,13 +325,14 @@ int recurrence(const Options& options) {
     study("RNN, no limit", wild, HUGE_VAL);
     for (const Series& way : readers.ways_back(far, " trained")) ways.push_back(way);
 
-    const std::size_t end = far.source.size() - 1, place = std::min(place_of_answer(corpus.source.decode(far.source)), end - 1);
     const std::size_t answer = end - place;    // words back from the end
-    fmt::print("\n\n3. |dLoss/dh|, of that 1 word back: the answer is read {} words back, \"{}\" {}\n   {:<17}", answer,
-               corpus.source.token(far.source[std::max<std::size_t>(place, 1) - 1]), answer + 1, "words back");
-    const std::size_t distances[] = {10, 20, 30, answer, answer + 2};
+    fmt::print("\n\n3. |dLoss/dh|, of that 1 word back: the answer is read {} words back", answer);
+    if (place > 0) fmt::print(", \"{}\" {}", corpus.source.token(far.source[place - 1]), answer + 1);
+    fmt::print("\n   {:<17}", "words back");
+    std::vector<std::size_t> distances = {10, 20, 30, answer, answer + 2};
+    std::erase_if(distances, [&](std::size_t words) { return words > ways[0].ys.size(); });
     for (const std::size_t words : distances) fmt::print("{:>12}", words);
-    const auto at = [&](const Series& way, std::size_t words) { return way.ys[std::min(words, way.ys.size()) - 1]; };
+    const auto at = [](const Series& way, std::size_t words) { return way.ys[words - 1]; };
     for (const Series& way : ways) {
         fmt::print("\n   {:<17}", way.name);
         for (const std::size_t words : distances) fmt::print("{:>12.2g}", at(way, words));
@@ -339,7 +341,7 @@ int recurrence(const Options& options) {
     std::vector<std::string> words = split("she sees him because my old friend looks for the red bird");
     const std::vector<std::string>& own = corpus.tests[0].pairs[0].source;
     if (corpus.source.id("because") == Vocabulary::unknown && own.size() > 1) words = own;    // your own corpus
-    AttentionMap gate = gate_over(readers.gru, words, corpus.source, std::min(place_of_answer(words), words.size() - 2));
+    AttentionMap gate = gate_over(readers.gru, words, corpus.source, place_of_answer(words));
     fmt::print("\n\n4. The gate z of the trained GRU, in tenths: what it holds at each word\n{}",
                terminal::attention_map(gate, terminal::style_of(stdout)));
     gate.title = "What a gate holds";

@@ -43,10 +43,12 @@ namespace {
 constexpr int batch_size = 48;
 constexpr int shard_count = 4;    // parts of a batch that may be computed side by side; belongs to the run, not to the machine
 constexpr int warmup = 100;
+constexpr const char* english_french = LOOKBACK_DATASETS "/english-french";
 constexpr double learning_rate = 5e-3;
 
 struct Data {
     Corpus corpus;
+    bool by_clauses;    // the tests are those of the course; your own are told by name
     std::vector<Example> train;
     std::vector<std::vector<Example>> tests;
     Pair showcase;    // one short sentence that is in no training pair
@@ -76,8 +78,11 @@ void train(Model& model, int steps, const Data& data, const Options& options, Wo
     training.counts = {{"seconds", &report.seconds}, {"tokens", &report.tokens}};
     training.settings["schedule"] = fmt::format("{} steps, {} shards, {} in {}", steps, shard_count, learning_rate, warmup);
     const std::filesystem::path checkpoint = file_in(options.text("checkpoint"), report.key + ".checkpoint");
-    load_checkpoint(training, checkpoint);
+    const bool goes_on = load_checkpoint(training, checkpoint);
     const int steps_before = static_cast<int>(report.losses.size());
+    const bool is_watched = !checkpoint.empty() && terminal::style_of(stderr).screen;
+    if (goes_on && is_watched)
+        fmt::print(stderr, "{}: goes on after {} of {} steps: {}\n", report.name, steps_before, steps, checkpoint.string());
     Progress progress(report.name, steps - steps_before);
     const Stopwatch watch(report.seconds);
 
@@ -102,6 +107,7 @@ void train(Model& model, int steps, const Data& data, const Options& options, Wo
         if ((step + 1) % 100 == 0) save_checkpoint(training, checkpoint);
     }
     save_checkpoint(training, checkpoint);
+    if (interrupted() && is_watched) fmt::print(stderr, "kept, and the same command goes on: {}\n", checkpoint.string());
 }
 
 // ---- 2. One examination for all three --------------------------------------------------------------------------------------
@@ -125,9 +131,17 @@ void examine(const Model& model, const Data& data, Workers& workers, Report& rep
 // ---- 3. The data -----------------------------------------------------------------------------------------------------------
 
 Data read_data(const Options& options) {
-    Data data{.corpus = read_corpus(options.data), .train = {}, .tests = {}, .showcase = {}, .showcase_gold = {}};
+    Data data{.corpus = read_corpus(options.data),
+              .by_clauses = options.data == english_french,
+              .train = {},
+              .tests = {},
+              .showcase = {},
+              .showcase_gold = {}};
     const Corpus& corpus = data.corpus;
     if (const std::filesystem::path from = options.text("load"); !from.empty()) {    // a model knows the words it learned with
+        std::error_code error;
+        if (!std::filesystem::exists(from / "source.txt", error))
+            throw BadInput(fmt::format("--load {0}: no models are there: 12_contrast --save {0} trains them", from.string()));
         data.corpus.source = read_vocabulary(from / "source.txt");
         data.corpus.target = read_vocabulary(from / "target.txt");
     }
@@ -144,6 +158,13 @@ Data read_data(const Options& options) {
     for (const Corpus::Test& test : corpus.tests) {
         check_lengths(test.name, test.pairs);
         data.tests.push_back(encode(test.pairs, corpus.source, corpus.target));
+        std::size_t words = 0, unknown = 0;
+        for (const Example& example : data.tests.back())
+            words += example.source.size(), unknown += std::ranges::count(example.source, Vocabulary::unknown);
+        if (2 * unknown > words)
+            throw BadInput(
+                fmt::format("{}: most words are not among those to learn from, or of the models: is this the right --data?",
+                            (options.data / (test.name + ".tsv")).string()));
         if (options.quick && data.tests.back().size() > 20) data.tests.back().resize(20);
     }
     if (options.quick)
@@ -168,16 +189,16 @@ std::string sentence(const Translation& translation, const Corpus& corpus) {
 // "test-3" -> "3": what a column of the table is headed by.
 std::string short_name(const std::string& test) { return test.starts_with("test-") ? test.substr(5) : test; }
 
-LineChart score_chart(const std::vector<Report>& reports, const Corpus& corpus) {
-    LineChart chart{.title = "Exact match by length",
-                    .x_label = "clauses in the sentence",
+LineChart score_chart(const std::vector<Report>& reports, const Data& data) {
+    LineChart chart{.title = data.by_clauses ? "Exact match by length" : "Exact match by test",
+                    .x_label = data.by_clauses ? "clauses in the sentence" : "test",
                     .y_label = "exact match",
                     .series = {},
                     .y_min = 0,
                     .y_max = 1};
     for (const Report& report : reports) {
         Series series{report.name, {}, report.exact_match};
-        for (std::size_t test = 0; test < corpus.tests.size(); ++test) series.xs.push_back(static_cast<double>(test + 1));
+        for (std::size_t test = 0; test < data.tests.size(); ++test) series.xs.push_back(static_cast<double>(test + 1));
         chart.series.push_back(series);
     }
     return chart;
@@ -191,17 +212,20 @@ AttentionMap showcase_map(const Report& report, const Data& data) {
     return map;
 }
 
-void print_scores(const std::vector<Report>& reports, const Corpus& corpus) {
-    fmt::print("{:40}exact match by number of clauses\n{:<13}{:>9}{:>8}{:>10}", "", "model", "weights", "time", "tokens");
-    for (const Corpus::Test& test : corpus.tests) fmt::print("{:>5}", short_name(test.name));
+void print_scores(const std::vector<Report>& reports, const Data& data) {
+    fmt::print("{:40}exact match by {}\n{:<13}{:>9}{:>8}{:>10}", "", data.by_clauses ? "number of clauses" : "test", "model",
+               "weights", "time", "tokens");
+    int width = 5;
+    for (const Corpus::Test& test : data.corpus.tests) width = std::max(width, text_width(short_name(test.name)) + 1);
+    for (const Corpus::Test& test : data.corpus.tests) fmt::print("{:>{}}", short_name(test.name), width);
     fmt::print("\n");
     for (const Report& report : reports) {
         fmt::print("{:<13}{:>9}{:>8}{:>10}", report.name, count_text(static_cast<long>(report.parameters)),
                    seconds_text(report.seconds), rate_text(report.tokens / report.seconds));
-        for (const double share : report.exact_match) fmt::print("{:5.2f}", share);
+        for (const double share : report.exact_match) fmt::print("{:{}.2f}", share, width);
         fmt::print("\n");
     }
-    fmt::print("{}", terminal::line_chart(score_chart(reports, corpus), terminal::style_of(stdout), 6));
+    fmt::print("{}", terminal::line_chart(score_chart(reports, data), terminal::style_of(stdout), 6));
 }
 
 // Two sentences: the showcase, and the first of the second test that the first model gets wrong and the others right.
@@ -266,7 +290,7 @@ void write_figures(const std::vector<Report>& reports, const Data& data, const s
             write_file(out / (report.key + "_map.svg"), svg::attention_map(showcase_map(report, data)));
     }
     json += fmt::format("  \"seconds\": {:.2f}\n}}\n", seconds);
-    write_file(out / "score_by_length.svg", svg::line_chart(score_chart(reports, data.corpus)));
+    write_file(out / "score_by_length.svg", svg::line_chart(score_chart(reports, data)));
     write_file(out / "results.json", json);
     if (reports[0].losses.empty()) return;    // nothing was trained
     write_file(out / "loss.svg", svg::line_chart(losses));
@@ -341,7 +365,7 @@ int contrast(const Options& options) {
         write_figures(reports, data, options.out, watch.seconds());
         write_heads(transformer, data, options.out);
     }
-    print_scores(reports, data.corpus);
+    print_scores(reports, data);
     if (reports.size() < 3) return Claims().report();
     print_translations(reports, data);
     const Report &f = reports[0], &a = reports[1], &t = reports[2];
@@ -351,7 +375,7 @@ int contrast(const Options& options) {
     shown.weights.resize(shown.rows.size() * shown.columns.size());
     fmt::print("\nWhere attention looked for each word, in tenths of its attention\n{}",
                terminal::attention_map(shown, terminal::style_of(stdout)));
-    if (a.alignment_accuracy.size() > 2)
+    if (data.by_clauses && a.alignment_accuracy.size() > 2)
         fmt::print("looks at the right word (3 clauses): attention {:.0f} %, Transformer {:.0f} %\n",
                    100 * a.alignment_accuracy[2], 100 * t.alignment_accuracy[2]);
     if (drawn) fmt::print("pictures and figures: {}\n", options.out.string());
@@ -386,7 +410,7 @@ int main(int argc, char** argv) {
                         .steps = 1500,
                         .quick_steps = 12,
                         .out = "contrast",
-                        .data = LOOKBACK_DATASETS "/english-french",
+                        .data = english_french,
                         .own = {{"save", "DIR", "", "folder for the trained models, which translate reads", 0, 0, false},
                                 {"load", "DIR", "", "examine the models saved there, and train none"},
                                 {"checkpoint", "DIR", "", "keep the training there, and go on with it", 0, 0, false}}},

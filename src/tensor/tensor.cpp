@@ -53,8 +53,10 @@ Tensor make_leaf(Shape shape, const Where& where) {
 }    // namespace
 
 std::string to_string(const Where& where) {
-    std::string_view file = where.file;    // Meson compiles with paths such as ../../tutorials/00_tour.cpp
+    std::string_view file =
+        where.file;    // Meson compiles with paths such as ../../tutorials/00_tour.cpp, or /x/build/../src/a.cpp
     while (file.starts_with("../")) file.remove_prefix(3);
+    if (const std::size_t at = file.rfind("/../"); at != file.npos) file.remove_prefix(at + 4);
     return fmt::format("{}:{}", file, where.line);
 }
 
@@ -142,17 +144,24 @@ Tensor Tensor::normal(Shape shape, double deviation, Random& random, Where where
     return x;
 }
 
-const Shape& Tensor::shape() const { return node->shape; }
-int Tensor::rank() const { return static_cast<int>(node->shape.size()); }
-std::size_t Tensor::size() const { return node->size; }
-real* Tensor::data() const { return node->data; }
-real* Tensor::grad() const { return node->grad; }
+// The node, or an error instead of a segmentation fault.
+static Node& there(const Tensor& x) {
+    if (!x.node) [[unlikely]]
+        throw std::invalid_argument("this tensor is empty: was a module made without its sizes, or a variable never set?");
+    return *x.node;
+}
+
+const Shape& Tensor::shape() const { return there(*this).shape; }
+int Tensor::rank() const { return static_cast<int>(shape().size()); }
+std::size_t Tensor::size() const { return there(*this).size; }
+real* Tensor::data() const { return there(*this).data; }
+real* Tensor::grad() const { return there(*this).grad; }
 
 int Tensor::size(int dim) const {
     const int index = dim < 0 ? dim + rank() : dim;
     if (index < 0 || index >= rank())
         throw std::invalid_argument(fmt::format("size: no dimension {} in the shape {}", dim, to_string(shape())));
-    return node->shape[static_cast<std::size_t>(index)];
+    return shape()[static_cast<std::size_t>(index)];
 }
 
 real Tensor::item() const {
@@ -276,7 +285,8 @@ Tensor shared_weights(const Tensor& parameter) {
 }
 
 void reject(const std::string& message, const Where& where) {
-    throw std::invalid_argument(fmt::format("{} [{}]", message, to_string(where)));
+    const std::string_view scope = Scope::current();
+    throw std::invalid_argument(fmt::format("{} [{}{}{}]", message, to_string(where), scope.empty() ? "" : " in ", scope));
 }
 
 std::string label(const Node& node) {

@@ -20,6 +20,7 @@
 #include "lookback/tensor/debugger.h"
 #include "lookback/tensor/gradient_check.h"
 #include "lookback/tensor/node.h"
+#include "lookback/tensor/scope.h"
 
 using namespace lookback;
 using Values = std::vector<real>;
@@ -310,6 +311,25 @@ TEST_CASE("a graph may be made by several threads, one after the other") {
     backward(sum(z) + sum(y));
     CHECK(x.grad()[0] == 6);
     CHECK(x.grad()[1] == 12);
+}
+
+TEST_CASE("a place is told relative to the source tree, and with the scope") {
+    for (const char* file : {"../../src/nn/a.cpp", "/home/me/lookback/.build/release/../../src/nn/a.cpp", "src/nn/a.cpp"})
+        CHECK(to_string(Where::current(file, "", 7)) == "src/nn/a.cpp:7");
+    const Scope scope("layers", 2);
+    CHECK_THROWS_WITH_AS(reject("no", Where::current("a.cpp", "", 7)), "no [a.cpp:7 in layers.2]", std::invalid_argument);
+}
+
+TEST_CASE("an empty tensor is an error, not a crash") {
+    const Tensor none, some({2});
+    CHECK_THROWS_AS(none.shape(), std::invalid_argument);
+    CHECK_THROWS_AS(none.item(), std::invalid_argument);
+    CHECK_THROWS_AS(none + some, std::invalid_argument);
+    CHECK_THROWS_AS(some * none, std::invalid_argument);
+    CHECK_THROWS_AS(tanh(none), std::invalid_argument);
+    CHECK_THROWS_AS(linear(some, none), std::invalid_argument);
+    CHECK_THROWS_AS(sum(none), std::invalid_argument);
+    CHECK_THROWS_AS(backward(none), std::invalid_argument);
 }
 
 TEST_CASE("what was computed becomes a leaf when it is asked for a gradient") {

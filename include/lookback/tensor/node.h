@@ -89,7 +89,7 @@ struct Inputs {
 // Takes a new op over: gives it shape, buffers and number, runs forward(), and keeps the inputs if a gradient will be wanted.
 Tensor record(Node* node, const char* op, Shape shape, Inputs inputs, const Where& where);
 
-// Throws std::invalid_argument: "matmul: inner sizes differ: ... [tutorials/06_fixed_vector.cpp:88]".
+// Throws std::invalid_argument: "matmul: inner sizes differ: ... [tutorials/06_fixed_vector.cpp:88]", with the scope, if there is one.
 [[noreturn]] void reject(const std::string& message, const Where& where);
 
 // "#13 softmax (4, 2)" or "weight_ih (384, 64)": how messages and pictures call a node.
