@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 
 #include "kernels/kernels.h"
 #include "lookback/tensor/node.h"
@@ -59,6 +61,11 @@ struct Linear final : Node {
 
 }    // namespace op
 
+// The product of the first `count` sizes.
+static int leading(const Shape& shape, int count) {
+    return std::accumulate(shape.begin(), shape.begin() + count, 1, std::multiplies<>());
+}
+
 Tensor matmul(const Tensor& a, const Tensor& b, Where where) {
     if (a.rank() < 2 || b.rank() < 2)
         reject(fmt::format("matmul: needs two dimensions or more: {} x {}; reshape a vector to (1, n) or (n, 1)",
@@ -78,9 +85,8 @@ Tensor matmul(const Tensor& a, const Tensor& b, Where where) {
     auto* node = new op::Matmul;
     node->K = a.size(-1);
     node->N = b.size(-1);
-    const auto rows_of = [&](int dims) { return static_cast<int>(element_count({a.shape().begin(), a.shape().end() - dims})); };
-    node->M = shared ? rows_of(1) : a.size(-2);
-    node->batches = shared ? 1 : rows_of(2);
+    node->M = shared ? leading(a.shape(), a.rank() - 1) : a.size(-2);
+    node->batches = shared ? 1 : leading(a.shape(), a.rank() - 2);
     return record(node, "matmul", std::move(shape), {a, b}, where);
 }
 
@@ -110,7 +116,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Block b
     auto* node = new op::Linear;
     node->K = columns;
     node->N = rows;
-    node->M = static_cast<int>(element_count({shape.begin(), shape.end() - 1}));
+    node->M = leading(shape, x.rank() - 1);
     node->row = block.row;
     node->column = block.column;
     node->weight_width = weight.size(1);

@@ -144,10 +144,14 @@ Tensor Tensor::normal(Shape shape, double deviation, Random& random, Where where
     return x;
 }
 
+[[noreturn, gnu::cold, gnu::noinline]] static void reject_empty() {
+    throw std::invalid_argument("this tensor is empty: was a module made without its sizes, or a variable never set?");
+}
+
 // The node, or an error instead of a segmentation fault.
 static Node& there(const Tensor& x) {
     if (!x.node) [[unlikely]]
-        throw std::invalid_argument("this tensor is empty: was a module made without its sizes, or a variable never set?");
+        reject_empty();
     return *x.node;
 }
 
