@@ -341,7 +341,7 @@ int recurrence(const Options& options) {
     std::vector<std::string> words = split("she sees him because my old friend looks for the red bird");
     const std::vector<std::string>& own = corpus.tests[0].pairs[0].source;
     if (corpus.source.id("because") == Vocabulary::unknown && own.size() > 1) words = own;    // your own corpus
-    AttentionMap gate = gate_over(readers.gru, words, corpus.source, place_of_answer(words));
+    AttentionMap gate = gate_over(readers.gru, words, corpus.source, std::min(place_of_answer(words), words.size() - 2));
     fmt::print("\n\n4. The gate z of the trained GRU, in tenths: what it holds at each word\n{}",
                terminal::attention_map(gate, terminal::style_of(stdout)));
     gate.title = "What a gate holds";

@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 
 #include "lookback/decode/evaluate.h"
 #include "lookback/draw/svg.h"
@@ -48,7 +49,7 @@ constexpr double learning_rate = 5e-3;
 
 struct Data {
     Corpus corpus;
-    bool by_clauses;    // the tests are those of the course; your own are told by name
+    bool by_clauses = false;    // the tests are those of the course; your own are told by name
     std::vector<Example> train;
     std::vector<std::vector<Example>> tests;
     Pair showcase;    // one short sentence that is in no training pair
@@ -131,15 +132,12 @@ void examine(const Model& model, const Data& data, Workers& workers, Report& rep
 // ---- 3. The data -----------------------------------------------------------------------------------------------------------
 
 Data read_data(const Options& options) {
-    Data data{.corpus = read_corpus(options.data),
-              .by_clauses = options.data == english_french,
-              .train = {},
-              .tests = {},
-              .showcase = {},
-              .showcase_gold = {}};
+    Data data;
+    std::error_code error;
+    data.by_clauses = std::filesystem::equivalent(options.data, english_french, error);
+    data.corpus = read_corpus(options.data);
     const Corpus& corpus = data.corpus;
     if (const std::filesystem::path from = options.text("load"); !from.empty()) {    // a model knows the words it learned with
-        std::error_code error;
         if (!std::filesystem::exists(from / "source.txt", error))
             throw BadInput(fmt::format("--load {0}: no models are there: 12_contrast --save {0} trains them", from.string()));
         data.corpus.source = read_vocabulary(from / "source.txt");
@@ -361,10 +359,13 @@ int contrast(const Options& options) {
 
     if (reports.empty()) return Claims().report();    // Ctrl-C: what was learned so far is told, and no more
     const bool drawn = reports.size() == 3 && !options.out.empty();
-    if (drawn) {    // before anything is printed: the reader of a pipe may have gone
-        write_figures(reports, data, options.out, watch.seconds());
-        write_heads(transformer, data, options.out);
-    }
+    std::exception_ptr not_written;
+    if (drawn) try {    // before anything is printed: the reader of a pipe may have gone
+            write_figures(reports, data, options.out, watch.seconds());
+            write_heads(transformer, data, options.out);
+        } catch (const BadInput&) {
+            not_written = std::current_exception();
+        }
     print_scores(reports, data);
     if (reports.size() < 3) return Claims().report();
     print_translations(reports, data);
@@ -378,6 +379,7 @@ int contrast(const Options& options) {
     if (data.by_clauses && a.alignment_accuracy.size() > 2)
         fmt::print("looks at the right word (3 clauses): attention {:.0f} %, Transformer {:.0f} %\n",
                    100 * a.alignment_accuracy[2], 100 * t.alignment_accuracy[2]);
+    if (not_written) std::rethrow_exception(not_written);
     if (drawn) fmt::print("pictures and figures: {}\n", options.out.string());
 
     Claims claims;

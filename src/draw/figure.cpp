@@ -52,7 +52,7 @@ std::string printable(std::string_view text) {
         const std::string_view rest = text.substr(i);
         if (byte < 0x20 || byte == 0x7F) {
             result += ' ';
-        } else if (rest.size() > 1 && byte == 0xC2 && static_cast<unsigned char>(rest[1]) < 0xA0) {    // U+0080 to U+009F
+        } else if (rest.size() > 1 && byte == 0xC2 && (rest[1] & 0xE0) == 0x80) {    // U+0080 to U+009F
             result += ' ';
             i += 1;
         } else if (rest.starts_with("\xEF\xBF\xBE") || rest.starts_with("\xEF\xBF\xBF")) {

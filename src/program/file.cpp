@@ -86,7 +86,7 @@ void write_file(const std::filesystem::path& name, std::string_view bytes) {
         file.descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, exists ? 0600 : 0666);
     } while (file.descriptor < 0 && errno == EEXIST);
     if (file.descriptor < 0) fail("write", path, errno);
-    if (exists) ::fchmod(file.descriptor, status.st_mode & 07777);    // who might read the old one may read the new one
+    if (exists) ::fchmod(file.descriptor, status.st_mode & 07777);
     if (!write_all(file.descriptor, bytes) || ::fsync(file.descriptor) != 0 || file.close() != 0 ||
         ::rename(temporary.c_str(), path.c_str()) != 0) {
         const int error = errno;

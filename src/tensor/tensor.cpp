@@ -176,7 +176,7 @@ real Tensor::item() const {
 std::vector<real> Tensor::values() const { return std::vector<real>(data(), data() + size()); }
 
 Tensor& Tensor::requires_grad() {
-    if (node->id != 0 && node->inputs.empty()) {    // computed without a graph: a leaf from here on
+    if (there(*this).id != 0 && node->inputs.empty()) {    // computed without a graph: a leaf from here on
         Tensor leaf(shape(), values(), node->where);
         *this = leaf.named(node->name);
     }
@@ -185,11 +185,11 @@ Tensor& Tensor::requires_grad() {
 }
 
 Tensor& Tensor::named(std::string name) {
-    node->name = std::move(name);
+    there(*this).name = std::move(name);
     return *this;
 }
 
-void Tensor::zero_grad() { node->zero_grad(); }
+void Tensor::zero_grad() { there(*this).zero_grad(); }
 
 void Node::zero_grad() {
     start_grad();

@@ -35,7 +35,7 @@ class GatherGradRows {
     bool before;
 };
 
-// While one lives, this thread reads no copies, of PackedWeights or Frozen: for who changes weights on the way.
+// While one lives, this thread's products read no copies, of PackedWeights or Frozen: for who changes weights on the way.
 class Unpacked {
   public:
     Unpacked();

@@ -69,7 +69,7 @@ const std::string& Vocabulary::token(int id) const {
 
 std::vector<int> Vocabulary::encode(const std::vector<std::string>& sentence) const {
     std::vector<int> result;
-    result.reserve(sentence.size());
+    result.reserve(sentence.size() + 1);    // </s> often follows
     for (const std::string& token : sentence)
         result.push_back(std::max(id(token), unknown));    // the reserved ids are the lowest
     return result;

@@ -251,6 +251,10 @@ TEST_CASE("a text's width is its number of code points") {
 TEST_CASE("a printable text has blanks for what would command a terminal, and for what no XML may hold") {
     CHECK(printable("\x1b[2J\t\r\n\x7f") == " [2J    ");
     CHECK(printable("a\xC2\x80\xC2\x9B\xC2\x9F") == "a   ");
+    CHECK(printable("\xC2"
+                    "A<\xC2\xC2") ==
+          "\xC2"
+          "A<\xC2\xC2");    // no UTF-8, and left as it is
     CHECK(printable("\xEF\xBF\xBE\xEF\xBF\xBF.") == "  .");
     CHECK(printable("\xC2\xA0 écoute … \xEF\xBF\xBD \xC2") == "\xC2\xA0 écoute … \xEF\xBF\xBD \xC2");
 }

@@ -330,6 +330,9 @@ TEST_CASE("an empty tensor is an error, not a crash") {
     CHECK_THROWS_AS(linear(some, none), std::invalid_argument);
     CHECK_THROWS_AS(sum(none), std::invalid_argument);
     CHECK_THROWS_AS(backward(none), std::invalid_argument);
+    CHECK_THROWS_AS(Tensor().requires_grad(), std::invalid_argument);
+    CHECK_THROWS_AS(Tensor().named("none"), std::invalid_argument);
+    CHECK_THROWS_AS(Tensor().zero_grad(), std::invalid_argument);
 }
 
 TEST_CASE("what was computed becomes a leaf when it is asked for a gradient") {

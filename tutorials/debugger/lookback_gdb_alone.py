@@ -70,7 +70,8 @@ class CheckAll(Command):
         for op, result in results:
             if op in wrong or len(ops) <= 40:
                 show(result + ('  made at ' + text.made_at(op) if op in wrong else ''))
-        show('%d ops checked, %d wrong' % (len(ops), len(wrong)))
+        unknown = sum(': right, ' not in result for _, result in results) - len(wrong)
+        show('%d ops checked, %d wrong%s' % (len(ops) - unknown, len(wrong), ', %d not to be checked' % unknown if unknown else ''))
 
 
 class Reference(Command):

@@ -38,7 +38,7 @@ class Watch(gdb.Breakpoint):
         if self.what in ((node.address, node.serial, node.grad_place) for node in live_nodes(program.memory())):
             return True
         show('%s is gone, and is watched no more' % self.element)    # its memory serves something else
-        gdb.post_event(self.delete)
+        gdb.post_event(lambda: self.is_valid() and self.delete())
         return False
 
 

@@ -185,7 +185,6 @@ def tensor_text(node, names, gradient_only=False, before=(None, None), width=80)
     return '\n'.join(lines + ['value'] + left + ['grad'] + right)
 
 
-
 SHADES = ' .:-=+*#%@'
 
 

@@ -22,9 +22,9 @@ AttentionMap map_of(const Translation& translation, const std::vector<std::strin
 std::vector<int> argmax_rows(const Tensor& logits);    // (B, V) -> B
 
 // Translates by taking the most likely token at each step until </s>, at most `longest` tokens (and no more than a model with
-// Model::longest can say): greedy search. The model keeps
-// its state (and the Transformer its keys and values), so each step costs one token, and a state with keep(rows) drops the
-// sentences that are over. Records no graph. Translation b belongs to row b of the source and does not depend on the other rows.
+// Model::longest can say): greedy search. The model keeps its state (and the Transformer its keys and values), so each step costs
+// one token, and a state with keep(rows) drops the sentences that are over. Records no graph. Translation b belongs to row b of the
+// source and does not depend on the other rows.
 template <class Model>
 std::vector<Translation> greedy(const Model& model, const Ids& source, const std::vector<int>& lengths, int longest) {
     const Frozen frozen;

@@ -11,7 +11,8 @@ std::string read_file(const std::filesystem::path& path);
 
 // Makes `bytes` the content of the file, all or nothing: they are written to a temporary file beside it, brought to the
 // disk and renamed, and the folder is brought to the disk as well. So a full disk or a power cut leaves the old file or
-// the new one, whole. A link stays a link, and what may be read by whom stays as it is. Throws BadInput with the path and the reason, also when the path is there and is no regular file.
+// the new one, whole. A link stays a link, and the permission bits stay. Throws BadInput with the path and the reason, also
+// when the path is there and is no regular file.
 //
 //     write_file(options.out / "scores.svg", svg::line_chart(scores));
 void write_file(const std::filesystem::path& path, std::string_view bytes);

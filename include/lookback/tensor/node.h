@@ -63,7 +63,7 @@ struct Node {
     Node& operator=(const Node&) = delete;
     virtual ~Node();
 
-    std::uint64_t serial = 0;     // order of creation in this thread: backward runs from high to low
+    std::uint64_t serial = 0;     // order of creation in this thread, and above its inputs': backward runs from high to low
     std::uint64_t visit = 0;      // the last walk over the graph that has seen this node
     Node* next_dead = nullptr;    // the chain by which a graph is freed without recursion
     std::atomic<int> references = 0;
