@@ -1,6 +1,6 @@
 #!/bin/sh
 # sh tests/bits.sh: the weights after a short training have the same bits, however they were computed. Builds the program bits in
-# several ways, those that this machine can run, and compares what it prints with tests/bits.txt. Some 5 minutes from nothing.
+# several ways, those that this machine can run, and compares what it prints with tests/bits.txt. Some 7 minutes from nothing.
 # sh tests/bits.sh PROGRAM: a build that is there, with 1 to 4 threads and with the reference kernels.
 set -u
 root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P)
@@ -36,8 +36,8 @@ build_and_compare() { # NAME OPTION...
     fi
 }
 
-test_kernels() { # NAME of a build
-    if build "$root/.build/bits-$1" tests/test_kernels && "$root/.build/bits-$1/tests/test_kernels"; then
+run_tests() { # NAME of a build, NAME of tests
+    if build "$root/.build/bits-$1" "tests/test_$2" && "$root/.build/bits-$1/tests/test_$2"; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
@@ -52,7 +52,9 @@ else
     build_and_compare debug --buildtype=debug
     build_and_compare sanitized -Db_sanitize=address -Db_lundef=false
     build_and_compare x86-64-v3 -Dcpu=x86-64-v3
-    test_kernels x86-64-v3    # whose tiles are others
+    run_tests x86-64-v3 kernels    # whose tiles are others
+    build_and_compare x86-64 -Dcpu=x86-64    # vectors of 16 bytes, and no fused multiply-add
+    run_tests x86-64 gradients               # of double, so two in a vector
     if command -v clang++ >/dev/null; then
         export CXX=clang++
         build_and_compare clang

@@ -70,7 +70,7 @@ static real largest_of(const Vector& lane) {
         return larger(real(lane[1]), real(lane[0]));
     } else {
         using Four [[gnu::vector_size(4 * sizeof(real))]] = real;
-        Four fours[lanes / 4];
+        Four fours[(lanes + 3) / 4];
         std::memcpy(fours, &lane, sizeof lane);
         Four four = fours[0];
         for (int i = 1; i < lanes / 4; ++i) four = larger(fours[i], four);
