@@ -101,7 +101,7 @@ done
 mv data/test-2.tsv data/test-difficult.tsv
 "$program" --quick --steps 1 --data data --out out >printed 2>error
 result 'tests of your own are told by name' "$(grep -q 'exact match by test$' printed && grep -q '     1 difficult$' printed || cat printed)"
-"$program" --quick --steps 1 --data data --out early 2>error | head -1 >printed
+"$program" --quick --steps 1 --data data --out early 2>error | head -3 >printed    # all that is said before the training
 result 'a reader that goes away' "$([ -s early/results.json ] || echo 'no results')"
 
 # Ctrl-C while it trains: what was learned so far is examined and printed.
