@@ -62,7 +62,7 @@ refused 'a sentence beyond the positions' 'data/test-2.tsv: pair 2 has 1025 toke
 bad_train 'a control character of two bytes' 'train.tsv:1: byte 6' 'hello\302\2332J\tsalut\n'
 
 corpus && printf 'zwei drei\tx\n' >data/test-2.tsv
-refused 'another language' 'data/test-2.tsv: most words are not among those' --data data --out out
+refused 'another language' 'data/test-2.tsv: the model knows less than half of the words' --data data --out out
 refused 'no models' 'data: no models are there' --load data --out out
 refused 'an unknown option' 'unknown option --stepps: did you mean --steps?' --stepps 3
 refused 'no option' "unexpected argument 'fast'" fast

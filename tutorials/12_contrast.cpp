@@ -143,26 +143,10 @@ Data read_data(const Options& options) {
         data.corpus.source = read_vocabulary(from / "source.txt");
         data.corpus.target = read_vocabulary(from / "target.txt");
     }
-    const auto check_lengths = [&](const std::string& name, const std::vector<Pair>& pairs) {    // now, not after two models
-        for (std::size_t i = 0; i < pairs.size(); ++i)
-            if (const std::size_t longest = std::max(pairs[i].source.size(), pairs[i].target.size()) + 1;
-                longest > TransformerTranslator::longest)
-                throw BadInput(fmt::format("{}: pair {} has {} tokens with </s>, the Transformer reads {}: leave it out",
-                                           (options.data / (name + ".tsv")).string(), i + 1, longest,
-                                           TransformerTranslator::longest));
-    };
-    check_lengths("train", corpus.train);
+    check_for(corpus, TransformerTranslator::longest, options.data);    // now, and not after two models
     data.train = encode(corpus.train, corpus.source, corpus.target);
     for (const Corpus::Test& test : corpus.tests) {
-        check_lengths(test.name, test.pairs);
         data.tests.push_back(encode(test.pairs, corpus.source, corpus.target));
-        std::size_t words = 0, unknown = 0;
-        for (const Example& example : data.tests.back())
-            words += example.source.size(), unknown += std::ranges::count(example.source, Vocabulary::unknown);
-        if (2 * unknown > words)
-            throw BadInput(
-                fmt::format("{}: most words are not among those to learn from, or of the models: is this the right --data?",
-                            (options.data / (test.name + ".tsv")).string()));
         if (options.quick && data.tests.back().size() > 20) data.tests.back().resize(20);
     }
     if (options.quick)

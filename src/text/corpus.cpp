@@ -263,4 +263,23 @@ Corpus read_corpus(const std::filesystem::path& folder) {
     return corpus;
 }
 
+void check_for(const Corpus& corpus, std::size_t longest, const std::filesystem::path& folder) {
+    const auto check = [&](const std::string& name, const std::vector<Pair>& pairs) {
+        const std::string file = (folder / (name + ".tsv")).string();
+        std::ptrdiff_t words = 0, unknown = 0;
+        for (std::size_t i = 0; i < pairs.size(); ++i) {
+            const std::size_t tokens = std::max(pairs[i].source.size(), pairs[i].target.size()) + 1;
+            if (tokens > longest)
+                throw BadInput(fmt::format("{}: pair {} has {} tokens with </s>, the model reads {}: leave it out", file, i + 1,
+                                           tokens, longest));
+            words += std::ssize(pairs[i].source);
+            unknown += std::ranges::count(corpus.source.encode(pairs[i].source), Vocabulary::unknown);
+        }
+        if (2 * unknown > words)
+            throw BadInput(fmt::format("{}: the model knows less than half of the words: is this the right --data?", file));
+    };
+    check("train", corpus.train);
+    for (const Corpus::Test& test : corpus.tests) check(test.name, test.pairs);
+}
+
 }    // namespace lookback

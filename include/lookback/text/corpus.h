@@ -55,4 +55,8 @@ struct Corpus {
 // if one of them is missing or wrong, or a link points outside its pair.
 Corpus read_corpus(const std::filesystem::path& folder);
 
+// BadInput if the corpus of this folder is not one for a model that knows its vocabularies and reads sentences of `longest` tokens
+// with </s>: if one is longer, or most words of a test are unknown.
+void check_for(const Corpus& corpus, std::size_t longest, const std::filesystem::path& folder);
+
 }    // namespace lookback
