@@ -397,5 +397,5 @@ int main(int argc, char** argv) {
 //   Why does only out.bias learn when all weights are 0?  The others' gradients have a factor that is 0: hidden, or a weight.
 //   Why is momentum at rate 0.1 as fast as SGD at rate 1?  v is g + 0.9 g + 0.81 g + ..., ten times g where g stays the same.
 //   Which figure shows a wrong rate before the loss does?  The update as a share of the weights: at the first step 4e-05 leads
-//     nowhere, 4e+00 leaves nothing of the net. 1e-3 to a few 1e-2 is usual. (Of weights that are 0 any change is inf, and says nothing.)
+//     nowhere, 4e+00 leaves nothing of the net. 1e-3 to a few 1e-2 is usual. (For weights that are 0 it is inf: no sign.)
 //   When is the net that knows 100 sentences at its best?  After 150 steps. Then it learns what is true of these sentences alone.

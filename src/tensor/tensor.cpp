@@ -53,8 +53,8 @@ Tensor make_leaf(Shape shape, const Where& where) {
 }    // namespace
 
 std::string to_string(const Where& where) {
-    std::string_view file =
-        where.file;    // Meson compiles with paths such as ../../tutorials/00_tour.cpp, or /x/build/../src/a.cpp
+    // Meson compiles with paths such as ../../tutorials/00_tour.cpp, or /x/.build/release/../../src/nn/layers.cpp.
+    std::string_view file = where.file;
     while (file.starts_with("../")) file.remove_prefix(3);
     if (const std::size_t at = file.rfind("/../"); at != file.npos) file.remove_prefix(at + 4);
     return fmt::format("{}:{}", file, where.line);

@@ -56,7 +56,7 @@ struct Corpus {
 Corpus read_corpus(const std::filesystem::path& folder);
 
 // BadInput if the corpus of this folder is not one for a model that knows its vocabularies and reads sentences of `longest` tokens
-// with </s>: if one is longer, or most words of a test are unknown.
+// with </s>: if one is longer, or most words of train.tsv or of a test are unknown.
 void check_for(const Corpus& corpus, std::size_t longest, const std::filesystem::path& folder);
 
 }    // namespace lookback
