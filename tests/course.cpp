@@ -85,7 +85,7 @@ const std::map<int, Lines> first_named_in = {
     {3, {"lookback/nn/module.h", "lookback/nn/layers.h", "Linear", "LayerNorm", "parameters_of"}},
     {4,
      {"lookback/optim/optimizer.h", "lookback/optim/data_parallel.h", "lookback/text/batch.h", "lookback/text/corpus.h", "Sgd",
-      "Adam", "clip_grad_norm", "warmup_cosine", "BatchStream", "DataParallel", "Embedding", "Dropout"}},
+      "Adam", "clip_grad_norm", "warmup_cosine", "BatchStream", "DataParallel", "Embedding", "dropout"}},
     {5,
      {"lookback/nn/recurrent.h", "lookback/ops/recurrent.h", "RnnCell", "GruCell", "LstmCell", "Rnn", "Gru", "Lstm", "gru_cell",
       "gru_sequence", "lstm_cell"}},

@@ -9,6 +9,7 @@
 // promises 5 s or less. The rest is compiled. --update puts in place of a line that the output lacks the one that looks most like it
 // (after the arithmetic has changed, say): read the difference, and whether what the text says of it is still true.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/wait.h>
 #include <unistd.h>
 

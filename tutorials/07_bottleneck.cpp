@@ -15,6 +15,7 @@
 //                     Sutskever et al. 2014, arXiv:1409.3215, section 3.3
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>

@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <stdexcept>
+#include <set>
+#include <string>
 
 #include "lookback/program/file.h"
 

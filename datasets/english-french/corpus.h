@@ -2,9 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <set>
 #include <span>
-#include <string>
 #include <string_view>
 
 #include "grammar.h"

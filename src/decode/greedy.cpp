@@ -21,7 +21,18 @@ AttentionMap map_of(const Translation& translation, const std::vector<std::strin
     return map;
 }
 
+void check_sentences(const Ids& source, const std::vector<int>& lengths) {
+    if (source.shape.size() != 2)
+        throw std::invalid_argument("greedy: a source (B, S) is needed, not " + to_string(source.shape));
+    if (static_cast<int>(lengths.size()) != source.shape[0])
+        throw std::invalid_argument(fmt::format("greedy: {} lengths for {} sentences", lengths.size(), source.shape[0]));
+    for (const int length : lengths)
+        if (length < 1 || length > source.shape[1])
+            throw std::invalid_argument(fmt::format("greedy: a length of {} is not in 1 .. {}", length, source.shape[1]));
+}
+
 std::vector<int> argmax_rows(const Tensor& logits) {
+    if (logits.rank() != 2) throw std::invalid_argument("argmax: logits (B, V) are needed, not " + to_string(logits.shape()));
     const int B = logits.size(0), V = logits.size(1);
     std::vector<int> best(B);
     for (int b = 0; b < B; ++b) {

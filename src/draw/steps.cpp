@@ -10,9 +10,8 @@
 #include <optional>
 
 #include "draw/node_text.h"
-#include "io/json.h"
 #include "lookback/program/file.h"
-#include "tensor/memory.h"
+#include "program/json.h"
 
 namespace lookback {
 
@@ -42,7 +41,7 @@ class SavedGradients {
             if (gradients[i])
                 std::copy(gradients[i]->begin(), gradients[i]->end(), nodes[i]->grad);
             else
-                release_buffer(std::exchange(nodes[i]->grad, nullptr));
+                nodes[i]->free_grad();
         }
     }
     SavedGradients(const SavedGradients&) = delete;

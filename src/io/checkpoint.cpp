@@ -11,11 +11,11 @@
 #include <stdexcept>
 #include <type_traits>
 
-#include "io/json.h"
 #include "lookback/program/error.h"
 #include "lookback/program/file.h"
 #include "lookback/tensor/node.h"
 #include "lookback/text/vocabulary.h"
+#include "program/json.h"
 
 namespace lookback {
 
@@ -101,6 +101,10 @@ void save_checkpoint(const Training& training, const std::filesystem::path& path
 
     std::vector<StoredTensor> tensors = lookback::stored(tensors_of(training));
     tensors.push_back({"losses", "F64", {static_cast<int>(training.losses.size())}, training.losses, {}});
+    for (const StoredTensor& tensor : tensors)
+        if (!std::ranges::all_of(tensor.values, [](double value) { return std::isfinite(value); }))
+            throw BadInput(fmt::format("{}: {} holds NaN or inf: step {} is not kept, what was kept before is as it was",
+                                       path.string(), json::shown(tensor.name), training.losses.size()));
     try {
         write_safetensors(path, tensors, metadata);
     } catch (const BadInput& error) {

@@ -13,9 +13,9 @@
 #include <string_view>
 #include <system_error>
 
-#include "io/json.h"
 #include "lookback/program/error.h"
 #include "lookback/program/file.h"
+#include "program/json.h"
 
 namespace lookback {
 
@@ -217,6 +217,9 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<Stor
         if (!json::is_text(tensor.name)) reject("has a name that is no UTF-8");
         if (!names.insert(tensor.name).second) reject("comes twice");
         if (tensor.shape.size() > highest_rank) reject("has too many dimensions");
+        if (std::ranges::any_of(tensor.shape, [](int size) { return size < 0; })) reject("has a negative size");
+        const auto too_large = [](double x) { return std::isfinite(x) && !std::isfinite(static_cast<float>(x)); };
+        if (tensor.dtype == "F32" && std::ranges::any_of(tensor.values, too_large)) reject("has a number too large for F32");
         const std::size_t begin = data.size();
         if (tensor.dtype == "F32")
             append_numbers<float>(tensor.values, data);

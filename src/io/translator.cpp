@@ -5,10 +5,10 @@
 #include <charconv>
 #include <cstdint>
 
-#include "io/json.h"
 #include "lookback/program/error.h"
 #include "lookback/program/file.h"
 #include "lookback/text/corpus.h"
+#include "program/json.h"
 
 namespace lookback {
 
@@ -148,13 +148,15 @@ TransformerTranslator load_translator(const std::filesystem::path& folder, const
     const int C = weights.size("source_embedding.weight", 1);
     weights.expect_embeddings(C);
     weights.expect("out.weight", {weights.target, C});
+    if (!weights.file.find("transformer.decoder.layers.0.linear1.weight")) weights.fail("it has no decoder layer");
     TransformerOptions options{.size = C,
                                .heads = weights.number("heads", 1, C),
-                               .feed_forward = weights.size("transformer.encoder.layers.0.linear1.weight", 0),
+                               .feed_forward = weights.size("transformer.decoder.layers.0.linear1.weight", 0),
                                .encoder_layers = 0,
                                .decoder_layers = 0,
                                .dropout = weights.number("dropout", 0.0, 1.0),
                                .norm_first = weights.number("norm_first", 0, 1) == 1};
+    if (options.dropout == 1) weights.fail("its dropout of 1 leaves nothing");
     if (C % options.heads != 0) weights.fail(fmt::format("its width of {} cannot be cut into {} heads", C, options.heads));
     if (weights.option("activation") == "gelu")
         options.activation = Activation::gelu;
@@ -170,7 +172,6 @@ TransformerTranslator load_translator(const std::filesystem::path& folder, const
     };
     options.encoder_layers = count_layers("encoder");
     options.decoder_layers = count_layers("decoder");
-    if (options.decoder_layers == 0) weights.fail("it has no decoder layer");
     return weights.filled(TransformerTranslator(weights.source, weights.target, unused, options));
 }
 

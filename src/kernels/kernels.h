@@ -56,7 +56,7 @@ void tanh(std::size_t n, const real* x, real* y);
 void sigmoid(std::size_t n, const real* x, real* y);
 void erf(std::size_t n, const real* x, real* y);
 
-// For positions and for normal random numbers: absolute error below 2e-16 for |x| <= 1e9, NaN beyond.
+// For positions and for the cosine schedule: absolute error below 2e-16 for |x| <= 1e9, NaN beyond.
 double sin(double x);
 double cos(double x);
 

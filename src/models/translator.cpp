@@ -9,6 +9,7 @@
 #include "lookback/ops/matmul.h"
 #include "lookback/ops/recurrent.h"
 #include "lookback/ops/shape.h"
+#include "lookback/tensor/node.h"
 #include "lookback/tensor/packed_weights.h"
 #include "lookback/tensor/scope.h"
 
@@ -69,13 +70,15 @@ void FixedVector::parameters(const Visit& visit) {
 }
 
 AttentionTranslator::AttentionTranslator(int source_vocabulary, int target_vocabulary, Random& random, int size, int hidden,
-                                         int attention_size)
+                                         int attention_size, Where where)
     : source_embedding(source_vocabulary, size, random, embedding_spread),
       target_embedding(target_vocabulary, size, random, embedding_spread),
       encoder(size, hidden / 2, random, true),
       attention(hidden, hidden, attention_size, random),
       decoder(size + hidden, hidden, random),
-      out(2 * hidden + size, target_vocabulary, random) {}
+      out(2 * hidden + size, target_vocabulary, random) {
+    if (hidden % 2 != 0) reject(fmt::format("AttentionTranslator: a state of {} cannot be read half each way", hidden), where);
+}
 
 AttentionTranslator::State AttentionTranslator::encode(const Ids& source, const std::vector<int>& lengths) const {
     const Gru::Output encoded = (Scope("encoder"), encoder(source, source_embedding, lengths));
@@ -142,15 +145,14 @@ void AttentionTranslator::parameters(const Visit& visit) {
 }
 
 TransformerTranslator::TransformerTranslator(int source_vocabulary, int target_vocabulary, Random& random,
-                                             const TransformerOptions& o)
+                                             const TransformerOptions& o, Where where)
     : source_embedding(source_vocabulary, o.size, random, 1 / std::sqrt(o.size)),
       target_embedding(target_vocabulary, o.size, random, 1 / std::sqrt(o.size)),
-      transformer(o, random),
+      transformer(o, random, where),
       out(o.size, target_vocabulary, random),
       positions(sinusoidal_positions(longest, o.size)),
       options(o) {
-    if (o.decoder_layers < 1)
-        throw std::invalid_argument("TransformerTranslator: it has no decoder layer, and so would never see the source");
+    if (o.decoder_layers < 1) reject("TransformerTranslator: it has no decoder layer, and so would never see the source", where);
 }
 
 Tensor TransformerTranslator::embed(const Embedding& embedding, const Ids& ids, int start) const {

@@ -92,10 +92,10 @@ Tensor causal_mask(int size) {
     return mask;
 }
 
-MultiheadAttention::MultiheadAttention(int size, int head_count, Random& random)
+MultiheadAttention::MultiheadAttention(int size, int head_count, Random& random, Where where)
     : in_proj_bias(constant_parameter({3 * size}, 0)), out_proj(size, size, random), heads(head_count) {
     if (heads < 1 || size % heads != 0)
-        reject(fmt::format("multi-head attention: a width of {} cannot be cut into {} heads", size, heads), Where::current());
+        reject(fmt::format("multi-head attention: a width of {} cannot be cut into {} heads", size, heads), where);
     // Xavier (Glorot & Bengio 2010, eq. 16): in 4C, since the three parts are one matrix, as torch.nn does it.
     in_proj_weight = uniform_parameter({3 * size, size}, std::sqrt(6.0 / (4 * size)), random);
     out_proj.bias = constant_parameter({size}, 0);

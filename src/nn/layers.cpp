@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "lookback/ops/softmax.h"
+#include "lookback/tensor/node.h"
 #include "tensor/frozen.h"
 
 namespace lookback {
@@ -13,6 +14,10 @@ Visit within(std::string prefix, const Visit& visit) {
     return [prefix = std::move(prefix), visit](const std::string& name, Tensor& parameter) {
         visit(prefix + "." + name, parameter);
     };
+}
+
+void zero_grad_of(const std::string&, Tensor& parameter) {
+    if (parameter.node->requires_grad) parameter.zero_grad();
 }
 
 Tensor uniform_parameter(Shape shape, double bound, Random& random) {
@@ -50,9 +55,9 @@ Tensor embedded_linear(const Ids& ids, const Embedding& table, const Tensor& wei
     const int V = table.weight.size(0);
     const int out = block.rows ? block.rows : weight.size(0) - block.row;
     const bool fits = out > 0 && static_cast<long>(V) * out <= std::numeric_limits<int>::max();
-    Tensor* kept =
+    FrozenResult* kept =
         !fits ? nullptr : frozen_result({&table.weight, &weight, &bias}, {block.row, block.rows, block.column, block.columns});
-    const auto is_kept = [&](int id) { return kept && *kept && !std::isnan(kept->data()[id * kept->size(1)]); };
+    const auto is_kept = [&](int id) { return kept && kept->tensor && kept->is_row[id]; };
     Ids distinct{{0}, {}}, place{ids.shape, {}};    // each new token once, and where it stands among these
     std::vector<int> place_of(static_cast<std::size_t>(V), -1);
     for (const int id : ids.values) {
@@ -65,14 +70,18 @@ Tensor embedded_linear(const Ids& ids, const Embedding& table, const Tensor& wei
     }
     if (!kept) return embedding(place, linear(table(distinct, where), weight, bias, block, where), where);
 
-    // (V, out): the rows of all tokens met so far, NaN in the others.
-    if (!*kept || !distinct.values.empty()) {
+    // (V, out): the rows of the tokens met so far; the others are not read.
+    if (!kept->tensor || !distinct.values.empty()) {
         const Tensor rows = linear(table(distinct, where), weight, bias, block, where);
         const int N = rows.size(-1);
-        if (!*kept) std::fill_n((*kept = Tensor({V, N})).data(), V * N, real(NAN));
-        for (int i = 0; i < distinct.shape[0]; ++i) std::copy_n(rows.data() + i * N, N, kept->data() + distinct.values[i] * N);
+        if (!kept->tensor) *kept = {Tensor({V, N}), std::vector<bool>(V)};
+        for (int i = 0; i < distinct.shape[0]; ++i) {
+            const int id = distinct.values[i];
+            std::copy_n(rows.data() + i * N, N, kept->tensor.data() + id * N);
+            kept->is_row[id] = true;
+        }
     }
-    return embedding(ids, *kept, where);
+    return embedding(ids, kept->tensor, where);
 }
 
 LayerNorm::LayerNorm(int size) : weight(constant_parameter({size}, 1)), bias(constant_parameter({size}, 0)) {}

@@ -36,12 +36,12 @@ Tensor sinusoidal_positions(int length, int size, int start) {
 LearnedPositions::LearnedPositions(int longest, int size, Random& random)
     : weight(Tensor::normal({longest, size}, 0.02, random).requires_grad()) {}
 
-Tensor LearnedPositions::operator()(int length, int start) const {
+Tensor LearnedPositions::operator()(int length, int start, Where where) const {
     if (start + length > weight.size(0))
         reject(fmt::format("learned positions: position {} was never learned; the table ends at {}", start + length - 1,
                            weight.size(0) - 1),
-               Where::current());
-    return slice(weight, 0, start, start + length);
+               where);
+    return slice(weight, 0, start, start + length, where);
 }
 
 void LearnedPositions::parameters(const Visit& visit) { visit("weight", weight); }

@@ -26,6 +26,14 @@ Cell::Cell(int gates, int input, int hidden, Random& random) {
 
 Tensor Cell::project(const Tensor& x, Where where) const { return linear(x, weight_ih, bias_ih, where); }
 
+// projected (B, G H), state (B, size)
+static void check_state(const Tensor& state, const Tensor& projected, int size) {
+    if (state.shape() != Shape{projected.size(0), size})
+        reject(fmt::format("recurrent: a state {} is needed, not {}", to_string({projected.size(0), size}),
+                           to_string(state.shape())),
+               Where::current());
+}
+
 void Cell::parameters(const Visit& visit) {
     visit("weight_ih", weight_ih);
     visit("weight_hh", weight_hh);
@@ -33,12 +41,16 @@ void Cell::parameters(const Visit& visit) {
     visit("bias_hh", bias_hh);
 }
 
-Tensor RnnCell::step(const Tensor& projected, const Tensor& h) const { return tanh(projected + linear(h, weight_hh, bias_hh)); }
+Tensor RnnCell::step(const Tensor& projected, const Tensor& h) const {
+    check_state(h, projected, state_size());
+    return tanh(projected + linear(h, weight_hh, bias_hh));
+}
 
 Tensor GruCell::step(const Tensor& projected, const Tensor& h) const { return gru_cell(projected, h, weight_hh, bias_hh); }
 
 Tensor LstmCell::step(const Tensor& projected, const Tensor& state) const {
     const int H = hidden();
+    check_state(state, projected, state_size());
     return lstm_cell(projected, slice(state, 1, 0, H), slice(state, 1, H, 2 * H), weight_hh, bias_hh);
 }
 
@@ -95,32 +107,35 @@ Recurrent<CellType>::Recurrent(int input, int hidden, Random& random, bool both_
 
 template <class CellType>
 typename Recurrent<CellType>::Output Recurrent<CellType>::operator()(const Tensor& x, const std::vector<int>& lengths,
-                                                                     const Tensor& initial) const {
+                                                                     const Tensor& initial, Where where) const {
     if (x.rank() != 3 || x.size(1) == 0 || x.size(2) != forward_cell.weight_ih.size(1))
         reject(fmt::format("recurrent: an input (B, T, E) with E = {} and T > 0 is needed, not {}",
                            forward_cell.weight_ih.size(1), to_string(x.shape())),
-               Where::current());
-    return run(forward_cell.project(x), bidirectional ? backward_cell.project(x) : Tensor(), lengths, initial);
+               where);
+    return run(forward_cell.project(x), bidirectional ? backward_cell.project(x) : Tensor(), lengths, initial, where);
 }
 
 template <class CellType>
 typename Recurrent<CellType>::Output Recurrent<CellType>::operator()(const Ids& tokens, const Embedding& embedding,
-                                                                     const std::vector<int>& lengths) const {
+                                                                     const std::vector<int>& lengths, Where where) const {
     if (tokens.shape.size() != 2 || tokens.shape[1] == 0)
-        reject(fmt::format("recurrent: tokens (B, T) with T > 0 are needed, not {}", to_string(tokens.shape)), Where::current());
+        reject(fmt::format("recurrent: tokens (B, T) with T > 0 are needed, not {}", to_string(tokens.shape)), where);
     const auto project = [&](const CellType& cell) { return embedded_linear(tokens, embedding, cell.weight_ih, cell.bias_ih); };
-    return run(project(forward_cell), bidirectional ? project(backward_cell) : Tensor(), lengths, {});
+    return run(project(forward_cell), bidirectional ? project(backward_cell) : Tensor(), lengths, {}, where);
 }
 
 template <class CellType>
 typename Recurrent<CellType>::Output Recurrent<CellType>::run(const Tensor& projected, const Tensor& projected_backward,
-                                                              const std::vector<int>& lengths, const Tensor& initial) const {
+                                                              const std::vector<int>& lengths, const Tensor& initial,
+                                                              Where where) const {
     const int B = projected.size(0), T = projected.size(1), size = forward_cell.state_size();
     if (!lengths.empty() && static_cast<int>(lengths.size()) != B)
-        reject(fmt::format("recurrent: {} lengths for {} rows", lengths.size(), B), Where::current());
+        reject(fmt::format("recurrent: {} lengths for {} rows", lengths.size(), B), where);
     for (const int length : lengths)
-        if (length < 1 || length > T)
-            reject(fmt::format("recurrent: a length of {} is not in 1 .. {}", length, T), Where::current());
+        if (length < 1 || length > T) reject(fmt::format("recurrent: a length of {} is not in 1 .. {}", length, T), where);
+    if (const Shape needed{B, (bidirectional ? 2 : 1) * size}; initial && initial.shape() != needed)
+        reject(fmt::format("recurrent: an initial state {} is needed, not {}", to_string(needed), to_string(initial.shape())),
+               where);
     if (!bidirectional) {
         const Direction forward = run_cell(forward_cell, projected, lengths, initial, false);
         return {forward.y, forward.state};

@@ -25,8 +25,8 @@ Tensor over_heads(const Tensor& key_padding) {    // (B, S) -> (B, 1, 1, S), whi
 
 }    // namespace
 
-TransformerEncoderLayer::TransformerEncoderLayer(const TransformerOptions& o, Random& random)
-    : self_attn(o.size, o.heads, random),
+TransformerEncoderLayer::TransformerEncoderLayer(const TransformerOptions& o, Random& random, Where where)
+    : self_attn(o.size, o.heads, random, where),
       linear1(xavier(o.size, o.feed_forward, random)),
       linear2(xavier(o.feed_forward, o.size, random)),
       norm1(o.size),
@@ -59,9 +59,9 @@ void TransformerEncoderLayer::parameters(const Visit& visit) {
     norm2.parameters(within("norm2", visit));
 }
 
-TransformerDecoderLayer::TransformerDecoderLayer(const TransformerOptions& o, Random& random)
-    : self_attn(o.size, o.heads, random),
-      multihead_attn(o.size, o.heads, random),
+TransformerDecoderLayer::TransformerDecoderLayer(const TransformerOptions& o, Random& random, Where where)
+    : self_attn(o.size, o.heads, random, where),
+      multihead_attn(o.size, o.heads, random, where),
       linear1(xavier(o.size, o.feed_forward, random)),
       linear2(xavier(o.feed_forward, o.size, random)),
       norm1(o.size),
@@ -71,7 +71,7 @@ TransformerDecoderLayer::TransformerDecoderLayer(const TransformerOptions& o, Ra
 
 Tensor TransformerDecoderLayer::operator()(const Tensor& x, const Tensor& memory, const Tensor& memory_mask, Mode mode,
                                            Tensor* weights) const {
-    Cache cache{{}, multihead_attn.project_memory(memory)};
+    Cache cache{{}, (Scope("multihead_attn"), multihead_attn.project_memory(memory))};
     return layer(x, cache, false, memory_mask, mode, weights);
 }
 
@@ -98,7 +98,8 @@ Tensor TransformerDecoderLayer::layer(const Tensor& input, Cache& cache, bool ap
     x = x + dropped(attended_self.context);
     if (!pre) x = norm1(x);
 
-    const Attended attended = (Scope("multihead_attn"), multihead_attn(pre ? norm2(x) : x, cache.source, memory_mask));
+    const Tensor asking = pre ? norm2(x) : x;
+    const Attended attended = (Scope("multihead_attn"), multihead_attn(asking, cache.source, memory_mask));
     if (weights) *weights = attended.weights;
     x = x + dropped(attended.context);
     if (!pre) x = norm2(x);
@@ -118,10 +119,10 @@ void TransformerDecoderLayer::parameters(const Visit& visit) {
     norm3.parameters(within("norm3", visit));
 }
 
-Transformer::Transformer(const TransformerOptions& options, Random& random)
+Transformer::Transformer(const TransformerOptions& options, Random& random, Where where)
     : encoder_norm(options.size), decoder_norm(options.size) {
-    for (int i = 0; i < options.encoder_layers; ++i) encoder.emplace_back(options, random);
-    for (int i = 0; i < options.decoder_layers; ++i) decoder.emplace_back(options, random);
+    for (int i = 0; i < options.encoder_layers; ++i) encoder.emplace_back(options, random, where);
+    for (int i = 0; i < options.decoder_layers; ++i) decoder.emplace_back(options, random, where);
 }
 
 Tensor Transformer::encode(const Tensor& source, const Tensor& key_padding, Mode mode, std::vector<Tensor>* weights) const {
@@ -132,7 +133,7 @@ Tensor Transformer::encode(const Tensor& source, const Tensor& key_padding, Mode
         if (weights) weights->emplace_back();
         x = encoder[i](x, mask, mode, weights ? &weights->back() : nullptr);
     }
-    return encoder_norm(x);
+    return (Scope("encoder.norm"), encoder_norm(x));
 }
 
 Tensor Transformer::decode(const Tensor& target, const Tensor& memory, const Tensor& key_padding, Mode mode,
@@ -144,12 +145,15 @@ Tensor Transformer::decode(const Tensor& target, const Tensor& memory, const Ten
         if (weights) weights->emplace_back();
         x = decoder[i](x, memory, mask, mode, weights ? &weights->back() : nullptr);
     }
-    return decoder_norm(x);
+    return (Scope("decoder.norm"), decoder_norm(x));
 }
 
 std::vector<TransformerDecoderLayer::Cache> Transformer::start(const Tensor& memory) const {
     std::vector<TransformerDecoderLayer::Cache> caches;
-    for (const TransformerDecoderLayer& layer : decoder) caches.push_back({{}, layer.multihead_attn.project_memory(memory)});
+    for (std::size_t i = 0; i < decoder.size(); ++i) {
+        const Scope scope("decoder.layers", static_cast<int>(i));
+        caches.push_back({{}, (Scope("multihead_attn"), decoder[i].multihead_attn.project_memory(memory))});
+    }
     return caches;
 }
 
@@ -162,7 +166,7 @@ Tensor Transformer::step(const Tensor& token, std::vector<TransformerDecoderLaye
         if (weights) weights->emplace_back();
         x = decoder[i].step(x, caches[i], mask, weights ? &weights->back() : nullptr);
     }
-    return decoder_norm(x);
+    return (Scope("decoder.norm"), decoder_norm(x));
 }
 
 void Transformer::parameters(const Visit& visit) {

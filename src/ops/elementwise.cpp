@@ -156,8 +156,7 @@ struct Relu final : Node {
 
 // y = x Phi(x),  Phi(x) = (1 + erf(x / sqrt 2)) / 2           dx = dy (Phi(x) + x phi(x)),  phi(x) = e^{-x^2/2} / sqrt(2 pi)
 struct GeluErf final : Node {
-    static constexpr real root_half = real(0.70710678118654752440),
-                          root_2pi = real(0.39894228040143267794);    // sqrt(1/2), 1/sqrt(2pi)
+    static constexpr real root_half = real(0.70710678118654752440), inverse_root_2pi = real(0.39894228040143267794);
 
     void forward() override {
         const real* x = inputs[0].data();
@@ -176,7 +175,7 @@ struct GeluErf final : Node {
         kernels::erf(size, e, e);
         for (std::size_t i = 0; i < size; ++i) density[i] = -x[i] * x[i] / 2;
         kernels::exp(size, density, density);
-        for (std::size_t i = 0; i < size; ++i) dx[i] += dy[i] * ((1 + e[i]) / 2 + x[i] * (root_2pi * density[i]));
+        for (std::size_t i = 0; i < size; ++i) dx[i] += dy[i] * ((1 + e[i]) / 2 + x[i] * (inverse_root_2pi * density[i]));
     }
 };
 

@@ -82,7 +82,7 @@ Tensor embedding(const Ids& ids, const Tensor& weight, Where where) {
         if (ids.values[i] < 0 || ids.values[i] >= weight.size(0))
             reject(fmt::format("embedding: id {} at position {} is not in a table of {} rows", ids.values[i], i, weight.size(0)),
                    where);
-    if (element_count(ids.shape) != ids.values.size())
+    if (std::ranges::any_of(ids.shape, [](int size) { return size < 0; }) || element_count(ids.shape) != ids.values.size())
         reject(fmt::format("embedding: {} ids do not fill {}", ids.values.size(), to_string(ids.shape)), where);
     auto* node = new op::Embedding;
     node->ids = ids.values;
@@ -122,6 +122,8 @@ Tensor cross_entropy(const Tensor& logits, const Ids& targets, const CrossEntrop
         reject(fmt::format("cross_entropy: logits of {} need one target a row, not targets of {}", to_string(logits.shape()),
                            to_string(targets.shape)),
                where);
+    if (!(options.label_smoothing >= 0 && options.label_smoothing <= 1))
+        reject(fmt::format("cross_entropy: label_smoothing must be in [0, 1], not {}", options.label_smoothing), where);
     std::size_t counted = 0;
     for (std::size_t i = 0; i < targets.values.size(); ++i) {
         const int target = targets.values[i];

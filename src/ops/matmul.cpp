@@ -98,8 +98,8 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Block b
     if (weight.rank() != 2) reject(fmt::format("linear: a weight is (out, in), not {}", to_string(weight.shape())), where);
     const int rows = block.rows ? block.rows : weight.size(0) - block.row;
     const int columns = block.columns ? block.columns : weight.size(1) - block.column;
-    if (block.row < 0 || rows < 0 || block.row + rows > weight.size(0) || block.column < 0 || columns < 0 ||
-        block.column + columns > weight.size(1))
+    if (block.row < 0 || rows < 0 || rows > weight.size(0) - block.row || block.column < 0 || columns < 0 ||
+        columns > weight.size(1) - block.column)
         reject(fmt::format("linear: a block of {} rows from {} and {} columns from {} is not within a weight (out, in) of {}",
                            rows, block.row, columns, block.column, to_string(weight.shape())),
                where);

@@ -16,7 +16,7 @@ namespace op {
 
 // r = sigmoid(p_r + q_r),  z = sigmoid(p_z + q_z),  n = tanh(p_n + r q_n),  h' = (1 - z) n + z h,  with q = W h + b
 // One row: gates holds q at first, and r | z | n at the end.
-void gru_row(int H, const real* p, const real* h, real* gates, real* qn, real* y) {
+static void gru_row(int H, const real* p, const real* h, real* gates, real* qn, real* y) {
     real *r = gates, *z = gates + H, *n = gates + 2 * H;
     kernels::accumulate(2 * H, p, gates);
     kernels::sigmoid(2 * H, gates, gates);
@@ -29,7 +29,7 @@ void gru_row(int H, const real* p, const real* h, real* gates, real* qn, real* y
 // dn = dh' (1 - z) (1 - n^2)          dz = dh' (h - n) z (1 - z)          dr = dn q_n r (1 - r)          (before the squashing)
 // dp = (dr, dz, dn)                   dq = (dr, dz, dn r)                 dh = dh' z + W^T dq            dW = dq h^T          db = dq
 // One row: adds dp where it is asked for, and gives dq. A loop for each of the three, or g++ would not vectorise them.
-void gru_row_backward(int H, const real* dy, const real* h, const real* gates, const real* qn, real* dp, real* dq) {
+static void gru_row_backward(int H, const real* dy, const real* h, const real* gates, const real* qn, real* dp, real* dq) {
     const real *r = gates, *z = gates + H, *n = gates + 2 * H;
     real *dr = dq, *dz = dq + H, *dn = dq + 2 * H;
     for (int i = 0; i < H; ++i) dn[i] = dy[i] * (1 - z[i]) * (1 - n[i] * n[i]);
@@ -197,11 +197,12 @@ void check_cell(const char* op, int gates, const Tensor& projected, const Tensor
                where);
 }
 
-void check_lengths(const char* op, const std::vector<int>& lengths, int B, int T, const Where& where) {
+void check_lengths(const std::vector<int>& lengths, int B, int T, const Where& where) {
     if (lengths.empty()) return;
-    if (static_cast<int>(lengths.size()) != B) reject(fmt::format("{}: {} lengths for {} rows", op, lengths.size(), B), where);
+    if (static_cast<int>(lengths.size()) != B)
+        reject(fmt::format("gru_sequence: {} lengths for {} rows", lengths.size(), B), where);
     for (const int length : lengths)
-        if (length < 1 || length > T) reject(fmt::format("{}: a length of {} is not in 1 .. {}", op, length, T), where);
+        if (length < 1 || length > T) reject(fmt::format("gru_sequence: a length of {} is not in 1 .. {}", length, T), where);
 }
 
 }    // namespace
@@ -224,7 +225,7 @@ Tensor gru_sequence(const Tensor& projected, const Tensor& h, const Tensor& weig
                            "(B, T, 3H), (B, H), (3H, H), (3H)",
                            to_string(p), to_string(h.shape()), to_string(weight_hh.shape()), to_string(bias_hh.shape())),
                where);
-    check_lengths("gru_sequence", lengths, p[0], p[1], where);
+    check_lengths(lengths, p[0], p[1], where);
     auto* node = new op::GruSequence;
     node->B = p[0];
     node->T = p[1];

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "kernels/kernels.h"
-#include "lookback/tensor/node.h"
 
 namespace lookback {
 

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
-
 #include "lookback/program/interrupt.h"
 
 namespace lookback {

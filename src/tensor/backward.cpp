@@ -28,6 +28,7 @@ std::vector<Tensor> collect(const Tensor& output) {
         x.node->visit = walk;
         found.push_back(x);
     };
+    static_cast<void>(output.size());    // an empty one is told here
     visit(output);
     for (std::size_t next = 0; next < found.size(); ++next)
         for (const Node* node = found[next].node; const Tensor& input : node->inputs) visit(input);

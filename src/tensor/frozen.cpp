@@ -11,7 +11,7 @@ namespace {
 
 struct Kept {
     std::array<Tensor, 3> of;    // holds the nodes, so that no other gets their addresses
-    Tensor result;
+    FrozenResult result;
 };
 using Key = std::pair<std::array<const Node*, 3>, std::array<int, 4>>;
 
@@ -27,7 +27,7 @@ Frozen::~Frozen() {
     if (outermost) kept.reset();
 }
 
-Tensor* frozen_result(const FrozenOf& of, const std::array<int, 4>& part) {
+FrozenResult* frozen_result(const FrozenOf& of, const std::array<int, 4>& part) {
     if (!kept) return nullptr;
     Key key{{}, part};
     for (std::size_t i = 0; i < of.size(); ++i) {

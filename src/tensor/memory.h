@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <iterator>
+#include <utility>
 
 #include "lookback/tensor/real.h"
 
@@ -23,8 +24,9 @@ class Buffer {
 
     real* resize(std::size_t new_count) {
         if (new_count != count) {
-            release_buffer(data);
-            data = acquire_buffer(count = new_count);
+            release_buffer(std::exchange(data, nullptr));    // which may be the end, if there is no memory
+            data = acquire_buffer(new_count);
+            count = new_count;
         }
         return data;
     }

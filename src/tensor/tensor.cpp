@@ -274,15 +274,16 @@ Tensor shared_weights(const Tensor& parameter) {
         Tensor owner;
         ~SharedLeaf() override { data = nullptr; }    // the owner frees it
     };
+    const Shape& shape = parameter.shape();    // of an empty one an error, before there is a node
     auto* node = new SharedLeaf;
     node->owner = parameter;
     node->references = 1;
-    node->shape = parameter.shape();
+    node->shape = shape;
     node->size = parameter.size();
     node->data = parameter.data();
     node->name = parameter.node->name;
     node->where = parameter.node->where;
-    node->requires_grad = true;
+    node->requires_grad = parameter.node->requires_grad;
     Tensor shared;
     shared.node = node;
     return shared;

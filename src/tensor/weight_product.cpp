@@ -36,9 +36,10 @@ const real* panels_of(const Tensor& weight, const Packed::Block& block, const re
     const auto [row, column, N, K] = block;
     const std::size_t size = kernels::packed_size(K, N);
     if (size > std::numeric_limits<int>::max()) return nullptr;
-    if (Tensor* copy = frozen_result({&weight}, block)) {
-        if (!*copy) kernels::pack(K, N, at, 1, weight.size(1), (*copy = Tensor({static_cast<int>(size)})).data());
-        return copy->data();
+    if (FrozenResult* frozen = frozen_result({&weight}, block)) {
+        Tensor& copy = frozen->tensor;
+        if (!copy) kernels::pack(K, N, at, 1, weight.size(1), (copy = Tensor({static_cast<int>(size)})).data());
+        return copy.data();
     }
     for (Packed* packed = innermost; packed; packed = packed->outer) {
         if (std::ranges::none_of(packed->weights, [&](const Tensor& one) { return one.node == weight.node; })) continue;

@@ -1,8 +1,10 @@
 #include "lookback/tensor/workers.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <stdexcept>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -50,7 +52,7 @@ Workers::Workers(int threads) : state(std::make_unique<State>()) {
             if (!shared->stopping) shared->work_arrived.wait(lock);
         }
     };
-    state->threads.reserve(static_cast<std::size_t>(threads));
+    state->threads.reserve(static_cast<std::size_t>(std::max(threads, 1)));
     try {
         for (int i = 1; i < threads; ++i) state->threads.emplace_back(work);
     } catch (const std::system_error&) {    // the system grants no more: those that there are do all of the work
@@ -67,7 +69,9 @@ Workers::~Workers() {
 }
 
 void Workers::run(int count, const std::function<void(int)>& task) {
+    if (count <= 0) return;
     std::unique_lock lock(state->mutex);
+    if (state->task) throw std::logic_error("workers: run() within a task of the same workers would wait for itself");
     state->task = &task;
     state->next = 0;
     state->count = state->unfinished = count;
@@ -75,6 +79,7 @@ void Workers::run(int count, const std::function<void(int)>& task) {
     if (count > 1) state->work_arrived.notify_all();
     state->work(lock);
     state->work_done.wait(lock, [&] { return state->unfinished == 0; });
+    state->task = nullptr;
     if (state->failure) std::rethrow_exception(std::exchange(state->failure, nullptr));
 }
 

@@ -215,11 +215,11 @@ def a_tape_has_norms_up_to_where_it_stands():
 def a_graph_is_listed_and_drawn():
     program, w, x, h, p, loss, names = small_net()
     behind = nodes.graph_behind(program.memory, loss.address)
-    assert text.graph(program.memory, behind, names).splitlines()[1] == '       5.477     0.7071  #1 (2, 2) = matmul(leaf, w)  net.cpp:8 in mlp.fc1'
-    drawn = text.dot(program.memory, behind, names)
+    assert text.graph(behind, names).splitlines()[1] == '       5.477     0.7071  #1 (2, 2) = matmul(leaf, w)  net.cpp:8 in mlp.fc1'
+    drawn = text.dot(behind, names)
     assert r'label="#1 matmul (2, 2)\nnorm 5.477, grad norm 0.7071\ntutorials/net.cpp:8"' in drawn and drawn.count('->') == 4
     assert r'label="p (2, 2)\n#2 softmax\nnorm' in drawn and 'style=dashed' in drawn
-    many = text.graph(program.memory, [h] * 100, names)
+    many = text.graph([h] * 100, names)
     assert len(many.splitlines()) == 41 and '... 61 more: graph -all' in many
 
 

@@ -65,6 +65,16 @@ TEST_CASE("argmax_rows says which row has a NaN") {
                          std::runtime_error);
 }
 
+TEST_CASE("lengths that are not those of the sentences are refused, before anything is read") {
+    Random random(1);
+    const TransformerTranslator model(9, 9, random, {.size = 4, .heads = 2});
+    for (const std::vector<int>& lengths : {std::vector<int>{}, {4}, {0}, {1, 1}})
+        CHECK_THROWS_AS(greedy(model, {{1, 3}, {4, 5, 2}}, lengths, 5), std::invalid_argument);
+    CHECK_THROWS_AS(greedy(model, {{3}, {4, 5, 2}}, {3}, 5), std::invalid_argument);
+    CHECK_NOTHROW(greedy(model, {{1, 3}, {4, 5, 2}}, {3}, 5));
+    CHECK_THROWS_AS(argmax_rows(Tensor({2, 3, 5})), std::invalid_argument);
+}
+
 TEST_CASE("greedy search begins with <s>, feeds each token to the next step and stops a row at </s>") {
     int steps = 0;
     const Parrot parrot{&steps};

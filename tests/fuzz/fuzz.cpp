@@ -11,8 +11,8 @@
 #include <cstring>
 #include <fstream>
 
-#include "io/json.h"
 #include "lookback/program/error.h"
+#include "program/json.h"
 
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* bytes, std::size_t size, std::size_t max_size);
 

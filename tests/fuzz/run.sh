@@ -36,7 +36,7 @@ escaped() { printf '%s' "$1" | sed 's/[$: ]/$&/g'; }    # a path in ninja's word
     echo 'rule link'
     echo "  command = clang++ -fsanitize=fuzzer,$checks \$in -o \$out $(pkg-config --libs fmt) -pthread"
     objects=
-    for source in src/io/json src/io/safetensors src/io/checkpoint src/text/corpus src/text/vocabulary src/text/batch src/program/file; do
+    for source in src/program/json src/io/safetensors src/io/checkpoint src/text/corpus src/text/vocabulary src/text/batch src/program/file; do
         object=$(basename $(dirname $source))_$(basename $source).o
         objects="$objects $object"
         echo "build $object: compile $(escaped "$root/$source.cpp")"

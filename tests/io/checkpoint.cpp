@@ -243,6 +243,21 @@ TEST_CASE("a damaged checkpoint is refused by what is wrong with it, and nothing
     CHECK(load_checkpoint(other.training, path));
 }
 
+TEST_CASE("what could not be loaded again is not saved, and the checkpoint before is whole") {
+    const Folder folder;
+    const std::filesystem::path path = folder.path / "x";
+    Run<FixedVector> run;
+    run.step();
+    save_checkpoint(run.training, path);
+    const std::string before = read_file(path);
+    run.step();
+    run.training.adam.second_moment[1].data()[3] = std::numeric_limits<real>::infinity();
+    CHECK(error_of([&] {
+              save_checkpoint(run.training, path);
+          }).ends_with("holds NaN or inf: step 2 is not kept, what was kept before is as it was"));
+    CHECK(read_file(path) == before);
+}
+
 TEST_CASE("a checkpoint that does not fit on the disk is an error that says so, and the one before is whole") {
     const Folder folder;
     const std::filesystem::path path = folder.path / "x";

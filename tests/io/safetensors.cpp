@@ -286,6 +286,9 @@ TEST_CASE("what could not be read again is not written") {
     CHECK_THROWS_AS(write_safetensors(path, {{"\xff", "F32", {1}, {1}, {}}}), std::invalid_argument);
     CHECK_THROWS_AS(write_safetensors(path, {{"a", "F32", Shape(17, 1), {1}, {}}}), std::invalid_argument);
     CHECK_THROWS_AS(write_safetensors(path, {good}, {{"k", std::string(1, '\0')}}), std::invalid_argument);
+    CHECK_THROWS_AS(write_safetensors(path, {{"a", "F32", {-1, -1}, {1}, {}}}), std::invalid_argument);
+    CHECK_THROWS_AS(write_safetensors(path, {{"a", "F32", {0, -5}, {}, {}}}), std::invalid_argument);
+    CHECK_THROWS_AS(write_safetensors(path, {{"a", "F32", {1}, {1e300}, {}}}), std::invalid_argument);
     CHECK(std::filesystem::is_empty(folder.path));
 }
 

@@ -89,6 +89,15 @@ TEST_CASE_TEMPLATE("a translator that is saved and loaded, with no size given, s
     CHECK(options_of(model) == options_of(again));
 }
 
+TEST_CASE("a Transformer without encoder layers is loaded as it was saved") {
+    const SavedVocabularies folder;
+    Random random(1);
+    TransformerTranslator model(7, 6, random,
+                                {.size = 4, .heads = 2, .feed_forward = 8, .encoder_layers = 0, .decoder_layers = 1});
+    save_translator(model, folder.path, "x");
+    CHECK(load_translator<TransformerTranslator>(folder.path, "x").options.encoder_layers == 0);
+}
+
 TEST_CASE("a folder of translators has its vocabularies, and is made with its parents") {
     const SavedVocabularies folder;
     CHECK(read_vocabulary(folder.path / "source.txt").id("c") == 6);
@@ -146,6 +155,7 @@ TEST_CASE("options of a Transformer that cannot be are refused by name") {
     CHECK(with("heads", "4") == "its width of 6 cannot be cut into 4 heads");
     CHECK(with("heads", "3x") == "\"heads\" is \"3x\": a number from 1 to 6 was expected");
     CHECK(with("dropout", "nan") == "\"dropout\" is \"nan\": a number from 0 to 1 was expected");
+    CHECK(with("dropout", "1") == "its dropout of 1 leaves nothing");
     CHECK(with("norm_first", "2") == "\"norm_first\" is \"2\": a number from 0 to 1 was expected");
     CHECK(with("activation", "tanh") == "its activation is neither relu nor gelu");
     CHECK(with("more", "text") == "(no error)");
@@ -164,8 +174,8 @@ TEST_CASE("a small file cannot ask for a large model") {
               empty(file, "decoder.weight_hh", {0, 2'000'000'000});
           }) == "tensor \"decoder.weight_hh\" is (0, 2000000000), no matrix");
     CHECK(refusal_of<TransformerTranslator>([&](Safetensors& file) {
-              empty(file, "transformer.encoder.layers.0.linear1.weight", {2'000'000'000, 0});
-          }) == "tensor \"transformer.encoder.layers.0.linear1.weight\" is (2000000000, 0), no matrix");
+              empty(file, "transformer.decoder.layers.0.linear1.weight", {2'000'000'000, 0});
+          }) == "tensor \"transformer.decoder.layers.0.linear1.weight\" is (2000000000, 0), no matrix");
     CHECK(
         refusal_of<TransformerTranslator>([&](Safetensors& file) {
             for (int layer = 2; layer < 1000; ++layer)

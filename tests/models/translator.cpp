@@ -66,6 +66,23 @@ TEST_CASE_TEMPLATE("sentences can be let go of, or said twice, before the first 
     CHECK(of_some.values() == index_select(of_all, {2, 0, 2}).values());
 }
 
+TEST_CASE("sizes of which no model can be made are refused, with the line that asks for it") {
+    Random random(1);
+    const std::string here = "tests/models/translator.cpp:";
+    const auto message_of = [](const auto& make) -> std::string {
+        try {
+            make();
+        } catch (const std::invalid_argument& error) {
+            return error.what();
+        }
+        return "(no exception)";
+    };
+    const std::string odd = message_of([&] { AttentionTranslator(9, 9, random, 6, 7); });
+    CHECK(odd.starts_with("AttentionTranslator: a state of 7 cannot be read half each way [" + here));
+    const std::string heads = message_of([&] { TransformerTranslator(9, 9, random, {.size = 8, .heads = 3}); });
+    CHECK(heads.starts_with("multi-head attention: a width of 8 cannot be cut into 3 heads [" + here));
+}
+
 TEST_CASE("a Transformer without a decoder layer, and a sentence beyond its positions, are refused") {
     Random random(1);
     CHECK_THROWS_AS(TransformerTranslator(9, 8, random, {.size = 6, .heads = 3, .decoder_layers = 0}), std::invalid_argument);

@@ -3,6 +3,7 @@
 #include "lookback/nn/recurrent.h"
 #include "lookback/nn/transformer.h"
 #include "lookback/ops/matmul.h"
+#include "lookback/tensor/debugger.h"
 #include "ops/expect.h"
 
 using namespace lookback;
@@ -148,6 +149,13 @@ TEST_CASE(
         table.weight.data()[4 * 3] = old;
         CHECK_THROWS_AS(embedded_linear({{1}, {5}}, table, layer.weight, {}, {.columns = 3}), std::invalid_argument);
         CHECK(embedded_linear(ids, table, Tensor({0, 3})).size() == 0);    // nothing to keep
+
+        const bool before_check =
+            std::exchange(checking, true);    // an inf comes in, and nothing that is kept beside it is a NaN
+        Embedding high(5, 3, random);
+        std::fill_n(high.weight.data(), 15, inf);
+        CHECK_NOTHROW(embedded_linear({{1}, {2}}, high, Tensor({1, 3}, {1, 1, 1})));
+        checking = before_check;
     }
     table.weight.data()[4 * 3] += 1;
     CHECK(all() != others);    // nothing was kept beyond
@@ -211,6 +219,18 @@ TEST_CASE("a replica shares the weights of its model, but not the gradients") {
     CHECK(replica.weight.values()[0] == 42);
 }
 
+TEST_CASE("a parameter that requires no gradient gets none, from zero_grad or in a replica") {
+    Random random(1);
+    Linear model(3, 2, random);
+    model.bias = Tensor({2}, {1, 2});
+    zero_grad(model);
+    Linear replica = replicate(model);
+    backward_through_projection(replica(random_tensor({4, 3})), {replica.weight});
+    CHECK(replica.bias.grad() == nullptr);
+    CHECK(model.bias.grad() == nullptr);
+    CHECK(distance(gradient(replica.weight), Values(6, 0)) > 0.1);
+}
+
 TEST_CASE("weights that are tied in a model are tied in its replica") {
     Random random(1);
     const Tied tied(random);
@@ -239,12 +259,11 @@ TEST_CASE("LayerNorm has mean 0 and variance 1 at the start, and its own epsilon
     CHECK(distance(norm(Tensor({4}, {1, 2, 3, 4})).values(), {-1, -1 / 3.0f, 1 / 3.0f, 1}) <= 1e-6);    // sqrt(2.25) = 1.5
 }
 
-TEST_CASE("Dropout does nothing in evaluation; in training the mean stays") {
-    const Dropout dropout{0.75};
+TEST_CASE("dropout does nothing in evaluation; in training the mean stays") {
     const Tensor x({10'000}, Values(10'000, 1));
-    CHECK(dropout(x, evaluation).node == x.node);
+    CHECK(dropout(x, 0.75, evaluation).node == x.node);
     Random random(1);
-    const Values y = dropout(x, {&random}).values();
+    const Values y = dropout(x, 0.75, {&random}).values();
     CHECK(std::ranges::count(y, real(4)) + std::ranges::count(y, real(0)) == 10'000);    // 1 / (1 - 0.75)
     CHECK(std::ranges::count(y, real(4)) == doctest::Approx(2500).epsilon(0.1));
 }

@@ -117,4 +117,13 @@ TEST_CASE_TEMPLATE("a recurrent layer refuses inputs, and lengths, that do not f
     CHECK(refused(random_tensor({2, 5, 3}), {5}) == "recurrent: 1 lengths for 2 rows");
     CHECK(refused(random_tensor({2, 5, 3}), {5, 0}) == "recurrent: a length of 0 is not in 1 .. 5");
     CHECK(refused(random_tensor({2, 5, 3}), {6, 1}) == "recurrent: a length of 6 is not in 1 .. 5");
+
+    const int size = layer.forward_cell.state_size();
+    const Recurrent<CellType> both_ways(3, 2, random, true);
+    for (const Shape& shape : {Shape{1, size}, Shape{2, size + 2}, Shape{2}, Shape{2, 2 * size}}) {
+        CHECK_THROWS_AS(layer(random_tensor({2, 5, 3}), {}, Tensor(shape)), std::invalid_argument);
+        if (shape != Shape{2, 2 * size})
+            CHECK_THROWS_AS(both_ways(random_tensor({2, 5, 3}), {}, Tensor(shape)), std::invalid_argument);
+        CHECK_THROWS_AS(layer.forward_cell(random_tensor({2, 3}), Tensor(shape)), std::invalid_argument);
+    }
 }

@@ -1,5 +1,8 @@
 #include "lookback/nn/transformer.h"
 
+#include <set>
+
+#include "lookback/tensor/node.h"
 #include "ops/expect.h"
 
 using namespace lookback;
@@ -121,4 +124,30 @@ TEST_CASE("dropout acts in training alone, and the same generator gives the same
     const Values first = transformer(source, target, {}, {&a}).values();
     CHECK(transformer(source, target, {}, {&b}).values() == first);
     CHECK(transformer(source, target, {}, {&c}).values() != first);
+}
+
+TEST_CASE("what reads a parameter stands in the scope that its name begins with: all of an attention in its own") {
+    Random random(1);
+    Transformer transformer(options(true), random);
+    std::set<std::string> unread;
+    transformer.parameters([&](const std::string& name, Tensor& parameter) {
+        parameter.named(name);
+        unread.insert(name);
+    });
+    const Tensor source = random_tensor({1, 5, 6}), target = random_tensor({1, 4, 6}, 3), padding({1, 5}, Values(5, 1));
+    const Tensor memory = transformer.encode(source, padding);
+    auto caches = transformer.start(memory);
+    const Tensor stepped = transformer.step(slice(target, 1, 0, 1), caches, padding);
+    for (const Tensor& output : {transformer.decode(target, memory, padding), stepped})
+        for (const Node* node : graph_of(output))
+            for (const Tensor& input : node->inputs) {
+                const std::string &name = input.node->name, scope = node->scope;
+                if (name.empty()) continue;
+                CAPTURE(name);
+                CAPTURE(scope);
+                CHECK(name.starts_with(scope + "."));
+                CHECK((name.find("_attn.") == name.npos || scope.ends_with("_attn")));
+                unread.erase(name);
+            }
+    CHECK(unread.empty());
 }

@@ -163,6 +163,7 @@ TEST_CASE("lookups refuse what does not fit, with the numbers and the line") {
     check_rejected("embedding: id 3 at position 1 is not in a table of 3 rows", [&] { embedding({{2}, {0, 3}}, table); });
     check_rejected("embedding: id -1 at position 0 is not in a table of 3 rows", [&] { embedding({{1}, {-1}}, table); });
     check_rejected("embedding: 2 ids do not fill (3)", [&] { embedding({{3}, {0, 1}}, table); });
+    check_rejected("embedding: 1 ids do not fill (-1, -1)", [&] { embedding({{-1, -1}, {0}}, table); });
     Random random(1);
     check_rejected("dropout: p must be in [0, 1), not 1", [&] { dropout(vector, 1, {&random}); });
     check_rejected("dropout: p must be in [0, 1), not -0.5", [&] { dropout(vector, -0.5, {&random}); });
@@ -171,6 +172,9 @@ TEST_CASE("lookups refuse what does not fit, with the numbers and the line") {
     });
     check_rejected("cross_entropy: target 4 at position 1 is not one of 4 classes", [&] {
         cross_entropy(logits, {{2}, {0, 4}});
+    });
+    check_rejected("cross_entropy: label_smoothing must be in [0, 1], not 2", [&] {
+        cross_entropy(logits, {{2}, {0, 1}}, {.label_smoothing = 2});
     });
     check_rejected("cross_entropy: target -1 at position 0 is not one of 4 classes", [&] {
         cross_entropy(logits, {{2}, {-1, 0}});

@@ -163,6 +163,8 @@ TEST_CASE("products of sizes that do not fit are refused with both shapes and th
     check_rejected("linear: a weight is (out, in), not (5, 2, 3)", [&] { linear(vector, batch); });
     check_rejected("linear: a block of 2 rows from 3 and 3 columns from 0 is not within a weight (out, in) of (4, 3)",
                    [&] { linear(vector, b, {}, {.row = 3, .rows = 2}); });
+    check_rejected("linear: a block of 2147483647 rows from 1 and 3 columns from 0 is not within a weight (out, in) of (4, 3)",
+                   [&] { linear(vector, b, {}, {.row = 1, .rows = 2147483647}); });
     check_rejected("linear: a block of 4 rows from 0 and -1 columns from 4 is not within a weight (out, in) of (4, 3)",
                    [&] { linear(vector, b, {}, {.column = 4}); });
     check_rejected("linear: the input's last size is not the weight's: (3) with a weight (out, in) of (4, 2)",

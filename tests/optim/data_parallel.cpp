@@ -139,6 +139,18 @@ TEST_CASE("where the system grants no more threads, those that there are do all 
     CHECK(outcome.status == 0);
 }
 
+TEST_CASE("a task that gives its own workers tasks is refused, and they go on") {
+    for (const int threads : {1, 2}) {
+        Workers workers(threads);
+        CHECK_THROWS_AS(workers.run(2, [&](int) { workers.run(2, [](int) {}); }), std::logic_error);
+        std::atomic<int> done = 0;
+        workers.run(3, [&](int) { ++done; });
+        CHECK(done == 3);
+    }
+    Workers few(-1);
+    few.run(-1, [](int) { CHECK(false); });
+}
+
 TEST_CASE("more shards than replicas are refused") {
     Weight model;
     Workers workers(1);

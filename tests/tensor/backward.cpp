@@ -333,6 +333,9 @@ TEST_CASE("an empty tensor is an error, not a crash") {
     CHECK_THROWS_AS(Tensor().requires_grad(), std::invalid_argument);
     CHECK_THROWS_AS(Tensor().named("none"), std::invalid_argument);
     CHECK_THROWS_AS(Tensor().zero_grad(), std::invalid_argument);
+    CHECK_THROWS_AS(graph_of(Tensor()), std::invalid_argument);
+    CHECK_THROWS_AS(explain_not_finite(Tensor()), std::invalid_argument);
+    CHECK_THROWS_AS(shared_weights(Tensor()), std::invalid_argument);
 }
 
 TEST_CASE("what was computed becomes a leaf when it is asked for a gradient") {

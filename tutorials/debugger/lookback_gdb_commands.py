@@ -129,10 +129,10 @@ class Graph(Command):
         node, _ = program.resolve(' '.join(words))
         nodes = graph_behind(node.memory, node.address)
         if file is None:
-            return show(text.graph(node.memory, nodes, program.names(), None if option else 40))
+            return show(text.graph(nodes, program.names(), None if option else 40))
         try:
             with open(file, 'w', encoding='utf-8') as out:
-                out.write(text.dot(node.memory, nodes, program.names()) + '\n')
+                out.write(text.dot(nodes, program.names()) + '\n')
         except OSError as error:
             raise Unreadable('%s: %s' % (file, error.strerror)) from None
         show('%s: %d tensors; draw it with: dot -Tsvg %s -o graph.svg' % (file, len(nodes), file))

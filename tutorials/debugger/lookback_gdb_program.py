@@ -176,7 +176,7 @@ def evaluate(text):
 
 
 def numbered(number):
-    """#5 of the backward pass under way, or about to start, else the newest that is alive."""
+    """#5 of the backward pass under way, or about to start, else the newest of the first thread that has one."""
     run = backward_run() or about_to_start()
     for address in reversed(run.order) if run else []:
         if address and Node(memory(), address).id == number:

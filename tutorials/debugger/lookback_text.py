@@ -263,7 +263,7 @@ def tape(memory, run, names, around=10, kind=''):
     return with_places(rows)
 
 
-def graph(memory, nodes, names, most=40):
+def graph(nodes, names, most=40):
     """The ops behind a tensor as they were made, with the norms of value and gradient. Leaves show as inputs."""
     ops = [node for node in nodes if not node.is_leaf] or nodes
     rows = [('     |value| |gradient|', None)]
@@ -276,7 +276,7 @@ def graph(memory, nodes, names, most=40):
     return with_places(rows)
 
 
-def dot(memory, nodes, names):
+def dot(nodes, names):
     """The same in Graphviz's language, with the labels of the library's write_graph()."""
     lines = ['digraph {', '  node [shape=box, style=rounded, fontname="sans-serif", fontsize=11]']
     place = {node.address: i for i, node in enumerate(nodes)}

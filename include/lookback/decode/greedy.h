@@ -21,13 +21,17 @@ AttentionMap map_of(const Translation& translation, const std::vector<std::strin
 // The most likely token of each row, the lowest id of equals. std::runtime_error for a row with a NaN.
 std::vector<int> argmax_rows(const Tensor& logits);    // (B, V) -> B
 
+// std::invalid_argument unless the source is (B, S), with B lengths from 1 to S.
+void check_sentences(const Ids& source, const std::vector<int>& lengths);
+
 // Translates by taking the most likely token at each step until </s>, at most `longest` tokens (and no more than a model with
 // Model::longest can say): greedy search. The model keeps its state (and the Transformer its keys and values), so each step costs
 // one token, and a state with keep(rows) drops the sentences that are over. Records no graph. Translation b belongs to row b of the
-// source and does not depend on the other rows.
+// source, of as many tokens as its length, and does not depend on the other rows.
 template <class Model>
 std::vector<Translation> greedy(const Model& model, const Ids& source, const std::vector<int>& lengths, int longest) {
     const Frozen frozen;
+    check_sentences(source, lengths);
     const int B = source.shape[0], S = source.shape[1];
     if constexpr (requires { Model::longest; }) longest = std::min(longest, Model::longest);
     std::vector<Translation> translations(B);

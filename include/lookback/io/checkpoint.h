@@ -28,7 +28,8 @@ struct Training {
 };
 
 // Writes a checkpoint: a safetensors file, which replaces the one before as a whole or not at all (see write_file). With an
-// empty path neither function does anything. BadInput where it cannot be written; the one before is still there then.
+// empty path neither function does anything. BadInput where it cannot be written, or something is NaN or inf; the one before is
+// still there then.
 void save_checkpoint(const Training& training, const std::filesystem::path& path);
 
 // Takes the training up where the checkpoint left it, all of it or nothing. False if there is no such file; its folder is made

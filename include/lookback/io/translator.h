@@ -33,5 +33,11 @@ void save_translator(Model& model, const std::filesystem::path& folder, const st
 // for one that is none of this kind, does not fit the vocabularies beside it, or holds NaN or inf.
 template <class Model>
 Model load_translator(const std::filesystem::path& folder, const std::string& name);
+template <>
+FixedVector load_translator(const std::filesystem::path& folder, const std::string& name);
+template <>
+AttentionTranslator load_translator(const std::filesystem::path& folder, const std::string& name);
+template <>
+TransformerTranslator load_translator(const std::filesystem::path& folder, const std::string& name);
 
 }    // namespace lookback

@@ -17,7 +17,7 @@ namespace lookback {
 
 // An encoder-decoder whose decoder sees the last state of the encoder and nothing else: one vector for a whole sentence.
 // h = GRU(source), s_t = GRU([y_{t-1}; h], s_{t-1}), s_0 = h, logits_t = W s_t. Cho et al. 2014, arXiv:1406.1078, section 2.2
-// (whose output layer sees y_{t-1} and h as well).
+// (there the vector is a layer on h and s_0 one on that vector, and the output a maxout of s_t, y_{t-1} and it: appendix A.1).
 struct FixedVector {
     Embedding source_embedding, target_embedding;    // (V, E) each
     Gru encoder;                                     // E -> H
@@ -57,8 +57,9 @@ struct AttentionTranslator {
     };
 
     AttentionTranslator() = default;
+    // std::invalid_argument for an odd H: half of it reads each way.
     AttentionTranslator(int source_vocabulary, int target_vocabulary, Random& random, int embedding = 64, int hidden = 128,
-                        int attention_size = 64);
+                        int attention_size = 64, Where where = Where::current());
     // weights, if given, receives (B, T, S): where each target token looked.
     Tensor operator()(const Batch& batch, Tensor* weights = nullptr) const;
     Tensor look(const Batch& batch) const;    // these weights alone
@@ -88,7 +89,9 @@ struct TransformerTranslator {
     };
 
     TransformerTranslator() = default;
-    TransformerTranslator(int source_vocabulary, int target_vocabulary, Random& random, const TransformerOptions& options = {});
+    // std::invalid_argument where there is no decoder layer.
+    TransformerTranslator(int source_vocabulary, int target_vocabulary, Random& random, const TransformerOptions& options = {},
+                          Where where = Where::current());
     // weights, if given, receives one (B, heads, T, S) a layer: where each target token looked in the source.
     Tensor operator()(const Batch& batch, Mode mode = evaluation, std::vector<Tensor>* weights = nullptr) const;
     Tensor look(const Batch& batch) const;    // (B, T, S): those of the last layer, mean over its heads

@@ -56,7 +56,7 @@ struct ConcatAttention {
     void parameters(const Visit& visit);
 };
 
-// Attention(Q, K, V) = softmax(Q K^T / sqrt(K)) V from primitives, for q (..., T, K), k (..., S, K), v (..., S, V); the mask
+// Attention(Q, K, V) = softmax(Q K^T / sqrt(d_k)) V from primitives, for q (..., T, d_k), k (..., S, d_k), v (..., S, d_v); the mask
 // is broadcast to (..., T, S), 1 = may attend, or none. Vaswani et al. 2017, arXiv:1706.03762, eq. 1.
 Attended scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask = {});
 
@@ -76,7 +76,8 @@ struct MultiheadAttention {
     };
 
     MultiheadAttention() = default;
-    MultiheadAttention(int size, int heads, Random& random);
+    // std::invalid_argument where the size cannot be cut into so many heads.
+    MultiheadAttention(int size, int heads, Random& random, Where where = Where::current());
 
     Memory project_memory(const Tensor& memory) const;    // (B, S, C)
     // x (B, T, C) attends to a projected memory; mask broadcast to (B, heads, T, S) or none; causal as in attention_weights.

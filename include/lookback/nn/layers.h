@@ -42,11 +42,4 @@ struct LayerNorm {
     void parameters(const Visit& visit);
 };
 
-// Drops elements with probability p in training, does nothing in evaluation.
-struct Dropout {
-    double p = 0;
-
-    Tensor operator()(const Tensor& x, Mode mode, Where where = Where::current()) const { return dropout(x, p, mode, where); }
-};
-
 }    // namespace lookback

@@ -29,11 +29,13 @@ Visit within(std::string prefix, const Visit& visit);
 Tensor uniform_parameter(Shape shape, double bound, Random& random);
 Tensor constant_parameter(Shape shape, double value);
 
-// First beat of a training step: gradients to zero, node ids to #1.
+// First beat of a training step: gradients to zero, node ids to #1. A parameter that does not require a gradient gets none, and so
+// no optimiser changes it.
+void zero_grad_of(const std::string& name, Tensor& parameter);
 template <class Model>
 void zero_grad(Model& model) {
     restart_node_ids();
-    model.parameters([](const std::string&, Tensor& parameter) { parameter.zero_grad(); });
+    model.parameters(zero_grad_of);
 }
 
 // All parameters, named: a tensor that appears twice (tied weights) is listed once.

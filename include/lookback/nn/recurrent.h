@@ -62,14 +62,16 @@ struct Recurrent {
     Recurrent() = default;
     Recurrent(int input, int hidden, Random& random, bool both_ways = false);
     // x (B, T, E), lengths (B) or none, initial state as in Output or none (zeros).
-    Output operator()(const Tensor& x, const std::vector<int>& lengths = {}, const Tensor& initial = {}) const;
+    Output operator()(const Tensor& x, const std::vector<int>& lengths = {}, const Tensor& initial = {},
+                      Where where = Where::current()) const;
     // The same for tokens (B, T), embedded.
-    Output operator()(const Ids& tokens, const Embedding& embedding, const std::vector<int>& lengths = {}) const;
+    Output operator()(const Ids& tokens, const Embedding& embedding, const std::vector<int>& lengths = {},
+                      Where where = Where::current()) const;
     void parameters(const Visit& visit);    // weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, and ..._reverse
 
   private:
-    Output run(const Tensor& projected, const Tensor& projected_backward, const std::vector<int>& lengths,
-               const Tensor& initial) const;
+    Output run(const Tensor& projected, const Tensor& projected_backward, const std::vector<int>& lengths, const Tensor& initial,
+               Where where) const;
 };
 
 extern template struct Recurrent<RnnCell>;

@@ -8,8 +8,8 @@ namespace lookback {
 enum class Activation { relu, gelu };
 
 struct TransformerOptions {
-    int size = 64;    // C, the width of the model
-    int heads = 4;
+    int size = 64;             // C, the width of the model
+    int heads = 4;             // must divide it: std::invalid_argument
     int feed_forward = 256;    // F
     int encoder_layers = 2;
     int decoder_layers = 2;
@@ -29,7 +29,7 @@ struct TransformerEncoderLayer {
     TransformerOptions options;
 
     TransformerEncoderLayer() = default;
-    TransformerEncoderLayer(const TransformerOptions& options, Random& random);
+    TransformerEncoderLayer(const TransformerOptions& options, Random& random, Where where = Where::current());
     // x (B, S, C), mask broadcast to (B, heads, S, S) or none. The weights come back for pictures.
     Tensor operator()(const Tensor& x, const Tensor& mask, Mode mode = evaluation, Tensor* weights = nullptr) const;
     void parameters(const Visit& visit);
@@ -48,7 +48,7 @@ struct TransformerDecoderLayer {
     };
 
     TransformerDecoderLayer() = default;
-    TransformerDecoderLayer(const TransformerOptions& options, Random& random);
+    TransformerDecoderLayer(const TransformerOptions& options, Random& random, Where where = Where::current());
     // x (B, T, C), memory (B, S, C), memory_mask broadcast to (B, heads, T, S) or none. weights: those over memory, (B, heads, T, S).
     Tensor operator()(const Tensor& x, const Tensor& memory, const Tensor& memory_mask, Mode mode = evaluation,
                       Tensor* weights = nullptr) const;
@@ -68,7 +68,7 @@ struct Transformer {
     LayerNorm encoder_norm, decoder_norm;
 
     Transformer() = default;
-    Transformer(const TransformerOptions& options, Random& random);
+    Transformer(const TransformerOptions& options, Random& random, Where where = Where::current());
     // key_padding (B, S): 1 = real token; may be empty. weights receives one tensor a layer where given.
     Tensor encode(const Tensor& source, const Tensor& key_padding, Mode mode = evaluation,
                   std::vector<Tensor>* weights = nullptr) const;

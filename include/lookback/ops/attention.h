@@ -9,7 +9,7 @@ namespace lookback {
 // and k = U_a h_s.
 Tensor additive_scores(const Tensor& query, const Tensor& key, const Tensor& v, Where where = Where::current());
 
-// softmax(q k^T / sqrt(K)) for each head, fused. The last size C of q and k is cut into `heads` parts of K = C / heads; with the
+// softmax(q k^T / sqrt(d_k)) for each head, fused. The last size C of q and k is cut into `heads` parts of d_k = C / heads; with the
 // mask (broadcast to (B, heads, T, S), 1 = may attend; may be empty) and, if `causal`, no weight on what comes later: query t of
 // T stands at position t + S - T of the S keys. q (B, T, C), k (B, S, C) -> (B, heads, T, S). std::invalid_argument if C cannot be
 // cut into so many heads, or `causal` finds more queries than keys.

@@ -9,8 +9,8 @@ namespace lookback {
 Tensor softmax(const Tensor& x, int dim = -1, Where where = Where::current());
 
 // Softmax along the last dimension over the elements whose mask is not 0. The others get weight exactly 0 and gradient
-// exactly 0, whatever they hold; a row with nothing to attend to gives zeros. The mask is broadcast to x: (B, 1, 1, S) for
-// scores of (B, H, T, S).
+// exactly 0, whatever they hold (a NaN that arrives is not stopped); a row with nothing to attend to gives zeros. The mask is
+// broadcast to x: (B, 1, 1, S) for scores of (B, H, T, S).
 Tensor masked_softmax(const Tensor& x, const Tensor& mask, Where where = Where::current());
 
 // ln softmax(x) along one dimension, without the detour over numbers too small for ln.

@@ -24,7 +24,7 @@ class Sgd {
 
 // m = beta1 m + (1 - beta1) dw,  v = beta2 v + (1 - beta2) dw^2,  w -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps).
 // Kingma & Ba 2015, arXiv:1412.6980, algorithm 1. With weight_decay, w also loses lr weight_decay w, outside the moments: that
-// is AdamW, Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2.
+// is AdamW, Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2 (there without lr; with it as in torch.optim.AdamW).
 struct AdamOptions {
     double lr = 1e-3;
     double beta1 = 0.9, beta2 = 0.999;

@@ -24,6 +24,9 @@ std::size_t element_count(const Shape& shape);
 //     Tensor w = Tensor({2, 3}, {1, 2, 3, 4, 5, 6}).requires_grad();
 //     backward(sum(w * w));
 //     w.grad()[0];                                  // 2
+//
+// Everything that takes tensors throws std::invalid_argument, with the sizes and the line, where these do not fit, are negative,
+// or make more than 2^31 - 1 elements; and for an empty handle.
 class Tensor {
   public:
     Tensor() = default;                                                               // no tensor: converts to false
@@ -63,6 +66,7 @@ class Tensor {
 // recursion. Gradients of leaves add up until zero_grad; those of other nodes start afresh at each call.
 // The loss must be a scalar: its own gradient is 1. With Graph::release each tensor that nobody else holds is freed as soon as
 // its gradient has been passed on, so that training needs half the memory; the graph cannot be walked again.
+// std::invalid_argument for a loss that is not one number, or behind which nothing requires a gradient, or a graph was released.
 enum class Graph { keep, release };
 void backward(const Tensor& loss, Graph graph = Graph::keep, Where where = Where::current());
 
@@ -76,7 +80,7 @@ std::vector<Node*> graph_of(const Tensor& output);
 // first one, and where in the program it stands. Empty if all is finite.
 std::string explain_not_finite(const Tensor& output);
 
-// Another leaf on the same data with a gradient of its own: what a shard of a batch trains on.
+// Another leaf on the same data with a gradient of its own, if the first wants one: what a shard of a batch trains on.
 Tensor shared_weights(const Tensor& parameter);
 
 // While one is alive, this thread records no graph: values are computed, memory is given back at once.

@@ -23,7 +23,7 @@ struct Where {
     }
 };
 
-// "tutorials/08_additive_attention.cpp:97", relative to the source tree.
+// "tutorials/08_additive_attention.cpp:97", relative to the source tree, if the build folder is in it.
 std::string to_string(const Where& where);
 
 }    // namespace lookback

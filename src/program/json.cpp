@@ -1,4 +1,4 @@
-#include "io/json.h"
+#include "program/json.h"
 
 #include <fmt/format.h>
 
