@@ -6,8 +6,9 @@
 #include <fmt/format.h>
 
 #include <bit>
+#include <charconv>
 #include <cstdint>
-#include <cstdlib>
+#include <cstdio>
 #include <string_view>
 
 #include "lookback/models/translator.h"
@@ -63,9 +64,13 @@ void train(const char* name, Model model, const std::vector<Example>& examples, 
 }    // namespace
 
 int main(int argc, char** argv) {
-    const int threads = argc == 3 && std::string_view(argv[1]) == "--threads" ? std::atoi(argv[2]) : argc == 1 ? 1 : 0;
-    if (threads < 1) {
-        fmt::print(stderr, "usage: bits [--threads N]\n");
+    int threads = argc == 1 ? 1 : 0;
+    if (argc == 3 && std::string_view(argv[1]) == "--threads") {
+        const char* end = argv[2] + std::string_view(argv[2]).size();
+        if (std::from_chars(argv[2], end, threads).ptr != end) threads = 0;
+    }
+    if (threads < 1 || threads > 256) {
+        fmt::print(stderr, "usage: bits [--threads N], 1 to 256\n");
         return 2;
     }
     const Corpus corpus = read_corpus(LOOKBACK_DATASETS "/english-french");
@@ -78,4 +83,5 @@ int main(int argc, char** argv) {
           TransformerTranslator(source, target, random,
                                 {.size = 36, .heads = 4, .feed_forward = 70, .dropout = 0.1, .activation = Activation::gelu}),
           examples, threads);
+    return std::fflush(stdout) != 0;
 }

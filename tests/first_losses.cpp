@@ -12,7 +12,7 @@ using namespace lookback;
 
 namespace {
 
-// As in 12_contrast.
+// A short run, with the models of 12_contrast.
 constexpr int seed = 1, batch_size = 64, shard_count = 4, warmup = 100, total_steps = 1000;
 
 template <class Model>

@@ -27,5 +27,6 @@ for source in "$root/tutorials/${1-}"*.cpp; do
         cat printed
     fi
 done
+[ $((passed + failed)) -gt 0 ] || fail "no tutorial begins with '$1'"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -323,5 +323,5 @@ int main(int argc, char** argv) {
         failed += !problem.empty();
     }
     fmt::print("{} passed, {} failed\n", static_cast<int>(cases.size()) - failed, failed);
-    return failed > 0;
+    return failed > 0 || std::fflush(stdout) != 0;
 }

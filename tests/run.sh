@@ -5,6 +5,7 @@ set -eu
 root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P)
 . "$root/tutorials/setup.sh"
 tests=$root/.build/tests
+case ${1-} in -h | --help) sed -n '2,3s/^# //p' "$0" && exit ;; esac
 
 configure "$tests" doctest -Dwerror=true
 build "$tests" all || { echo '0 passed, 1 failed'; exit 1; }

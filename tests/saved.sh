@@ -128,7 +128,7 @@ mkdir -p other && cp keep/fixed.checkpoint other/attention.checkpoint && cp keep
 refused 'a checkpoint of another model' \
     'other/attention.checkpoint: tensor "model.encoder.weight_ih_l0" is (384, 64); the model'"'"'s is (192, 64)' \
     "$contrast" --quick --steps 60 --out out --checkpoint other
-refused 'other steps' 'schedule was "120 steps, 4 shards, 0.005 in 100" and is "100 steps' \
+refused 'other steps' 'schedule was "120 steps, 4 shards, 0.02 in 100" and is "100 steps' \
     "$contrast" --quick --steps 50 --out out --checkpoint keep
 refused 'another seed' 'fingerprint of the data and their order was' \
     "$contrast" --quick --steps 60 --seed 2 --out out --checkpoint keep

@@ -29,6 +29,7 @@ json.dump([{"directory": build, "file": file, "command": command} for file, comm
 END
 
 sources=$(sed -n 's/^  "file": "\(.*\)",$/\1/p' "$list/compile_commands.json" | grep -e "${1-}" | sort)
+[ -n "$sources" ] || fail "no source matches '$1'"
 echo "$sources" | xargs -P 2 -I {} sh -c '"$0" --quiet -p "$1" "$2" 2>/dev/null || echo "failed: $2"' "$tidy" "$list" {} >"$list/found"
 cat "$list/found"
 failed=$(grep -c '^failed: ' "$list/found" || true)

@@ -367,5 +367,5 @@ int main(int argc, char** argv) {
 //   Why may softmax subtract the maximum as if it were a constant?  Whatever is subtracted divides out again: its slope is 0.
 //   Why does dx of layer_norm sum to 0 in each row?  To add the same to all of a row does not change y, so the slope that way is 0.
 //   A loss is NaN in step 5,000. Where do you look first?  explain_not_finite(loss): not where it was seen but where the first
-//     one was made. Most often it is a log or a division of 0, or an exp above 88.7. (A square root of 0 is 0, but its slope is
+//     one was made. Most often it is a log of 0 or a division by 0, or an exp above 88.7. (A square root of 0 is 0, but its slope is
 //     inf: then the first NaN is in a weight, and LOOKBACK_CHECK=1 finds the op. In section 7 it was 0 times the -inf of a log.)

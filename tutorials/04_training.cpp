@@ -387,9 +387,9 @@ int main(int argc, char** argv) {
 // Break it: change one line, say what will happen, run
 //   zero_grad(net);                         leave it out
 //   row.begin(), row.end() - 1              row.begin() + 1, row.end(): the word to say is one of the three
-//   cross_entropy(net(batch.before), ...    cross_entropy(net(batch.before), batch.next, {.divisor = 1}): a sum, not a mean
+//   loss = cross_entropy(net(batch.before), ...    loss = cross_entropy(net(batch.before), batch.next, {.divisor = 1}): a sum
 //   out(tanh(hidden(x)))                    out(hidden(x)): no tanh
-//   kept.m / (1 - kept.beta1_t)             kept.m: too small at first
+//   m = kept.m / (1 - kept.beta1_t), ...    m = kept.m, v = kept.v: too small at first
 //
 // Questions
 //   Which line makes a batch stand for all examples?  order = random.permutation(...): each example is as likely to be in it, so

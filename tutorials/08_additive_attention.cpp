@@ -266,7 +266,7 @@ int additive_attention(const Options& options) {
     const std::vector<double> a = study("attention", attention, corpus, examples, options, workers);
     Pair love{split("i love you"), {}}, red{split("they read the red letter"), {}};    // love: in no training pair
     if (corpus.source.id("love") == Vocabulary::unknown || corpus.source.id("letter") == Vocabulary::unknown)
-        love = red = corpus.tests[0].pairs[0];    // your own corpus: its first test sentence
+        love = corpus.tests[0].pairs[0], red = corpus.tests[0].pairs.back();    // your own corpus: of its first test
     fmt::print("\n\n4. Where it looked for each word, in tenths\n");
     const AttentionMap love_map = translate(attention, love, corpus), red_map = translate(attention, red, corpus);
     if (!options.out.empty()) write_file(options.out / "love.svg", svg::attention_map(love_map));

@@ -44,7 +44,8 @@ using namespace lookback;
 
 namespace {
 
-constexpr int C = 32;          // numbers a word, but for section 1
+constexpr int C = 32;    // numbers a word, but for section 1
+constexpr int longest_place = 1000;
 constexpr int longest = 14;    // words of a sentence to learn from: 1 clause, and most of 2
 
 // ---- 1. Four steps: score, softmax, weighted sum, output -------------------------------------------------------------------
@@ -300,9 +301,12 @@ std::array<int, 4> ops_between(int n) {
 
 // ---- 6. The experiment -----------------------------------------------------------------------------------------------------
 
-AttentionMap map_of(const char* title, const Tensor& weights) {    // (1, 5, 5), of which the last row is that of <pad>
-    return {
-        title, {"we", "see", "him", "</s>"}, {"we", "see", "him", "</s>", "<pad>"}, {weights.data(), weights.data() + 20}, {}};
+AttentionMap map_of(const char* title, std::vector<std::string> words,
+                    const Tensor& weights) {    // (1, 5, 5): the last row is <pad>'s
+    words.push_back("</s>");
+    AttentionMap map{title, words, words, {weights.data(), weights.data() + 20}, {}};
+    map.columns.push_back("<pad>");
+    return map;
 }
 
 int self_attention(const Options& options) {
@@ -328,12 +332,13 @@ int self_attention(const Options& options) {
         fmt::print("   {:<31}{:>8}{:>6}{:>8}{:>8}\n", name, fmt::join(of[0], ""), of[1][0], of[1][1], of[1][2]);
 
     Corpus corpus = read_corpus(options.data);
+    check_for(corpus, longest_place, options.data);
     corpus.tests.resize(std::min<std::size_t>(3, corpus.tests.size()));
     std::vector<Pair> pairs = corpus.train;
     std::erase_if(pairs, [](const Pair& pair) { return pair.source.size() > longest; });
     const std::vector<Example> examples = read(pairs.empty() ? corpus.train : pairs, corpus);
     const int V = corpus.source.size();
-    const Tensor p = places(1000);
+    const Tensor p = places(longest_place);
     std::vector<WordBefore> models;
     std::vector<double> right[2];
     std::pair<double, double> changes[2];
@@ -356,11 +361,14 @@ int self_attention(const Options& options) {
         const std::vector<real> hand = select(slice(p, 0, 0, 60), 1, i).values();
         fmt::print("   {:<13}{}\n", name, terminal::sparkline(std::vector<double>(hand.begin(), hand.end()), 60));
     }
-    std::vector<int> ids = read({{split("we see him"), {}}}, corpus)[0].source;
+    std::vector<std::string> words = split("we see him");
+    if (corpus.source.id("see") == Vocabulary::unknown) words = corpus.tests[0].pairs[0].source;    // your own corpus
+    words.resize(3);
+    std::vector<int> ids = read({{words, {}}}, corpus)[0].source;
     ids.push_back(Vocabulary::pad);
-    const std::vector<AttentionMap> maps = {map_of("causal, untrained", look(untrained, x, causal(5)).weights),
-                                            map_of("padding, untrained", look(untrained, x, padding).weights),
-                                            map_of("positions, trained", models[1].read({{1, 5}, ids}).weights)};
+    const std::vector<AttentionMap> maps = {map_of("causal, random x", words, look(untrained, x, causal(5)).weights),
+                                            map_of("padding, random x", words, look(untrained, x, padding).weights),
+                                            map_of("positions, trained", words, models[1].read({{1, 5}, ids}).weights)};
     fmt::print("{}", terminal::small_multiples(maps, terminal::style_of(stdout)));
     if (!options.out.empty()) write_file(options.out / "looks.svg", svg::small_multiples("Where each word looks", maps, 3));
 
@@ -376,7 +384,7 @@ int self_attention(const Options& options) {
     Claims claims;
     if (options.usual) {
         claims.check(love.found.values() == scaled_dot_product_attention(love.q, love.k, love.v).context.values() &&
-                         norm(p - sinusoidal_positions(1000, C)) < 1e-5 * norm(p),
+                         norm(p - sinusoidal_positions(longest_place, C)) < 1e-5 * norm(p),
                      "the program and the library compute the same");
         claims.check(plain[2].first > 900 && plain[2].second < 1e-3 * plain[0].second, "large scores, and no gradient");
         claims.check(std::abs(scaled[2].first - 1) < 0.1 && scaled[2].second > 0.5 * scaled[0].second, "sqrt(d_k) mends both");

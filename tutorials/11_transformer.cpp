@@ -238,6 +238,7 @@ std::vector<AttentionMap> show_heads(const TransformerTranslator& model, const P
 
 int transformer(const Options& options) {
     Corpus corpus = read_corpus(options.data);
+    check_for(corpus, TransformerTranslator::longest, options.data);
     corpus.tests.resize(std::min<std::size_t>(options.quick ? 1 : 3, corpus.tests.size()));
     std::vector<Pair> pairs = corpus.train;
     std::erase_if(pairs, [](const Pair& pair) { return pair.source.size() > 20; });    // 1 and 2 clauses, and most of 3
@@ -271,7 +272,11 @@ int transformer(const Options& options) {
     const std::vector<double> b = study("no residuals", bare, corpus, examples, options, workers);
     Pair shown{split("i love you"), split("je t' aime")};    // in no training pair
     if (corpus.source.id("love") == Vocabulary::unknown) shown = corpus.tests[0].pairs[0];
-    fmt::print("\n   (of {} sentences, 0.05 near 1 or 0.10 near a half may be chance)\n", corpus.tests[0].pairs.size());
+    const auto chance = [n = std::size(corpus.tests[0].pairs)](double p) {    // two standard errors of a difference of shares
+        return 2 * std::sqrt(2 * p * (1 - p) / static_cast<double>(n));
+    };
+    fmt::print("\n   (of {} sentences, {:.2f} near 1 or {:.2f} near a half may be chance)\n", corpus.tests[0].pairs.size(),
+               chance(0.95), chance(0.5));
     fmt::print("\n4. What each head of the first model looks at most, for each word that it says\n");
     const std::vector<AttentionMap> maps = show_heads(whole.model, shown, corpus);
     fmt::print("{}", terminal::attention_map(maps[4], terminal::style_of(stdout)));

@@ -3,7 +3,8 @@
 // Three models learn to translate the same sentences: an RNN that squeezes each sentence into one vector (06), an RNN that may
 // look back at every word (08), and a Transformer (11), which does nothing but look. They are about as large as each other, learn for as
 // long, and see the same batches in the same order (the fixed vector, whose step costs half, twice as many). The one that looks back
-// also reads both ways and sees the word before as it says the next; that alone helps little (08, "a look without a choice").
+// also reads both ways and sees the word before as it says the next; that alone helps with one clause (0.80 for 0.40) and not
+// with three (08, "a look without a choice").
 //
 // What you will see   a table and a chart of exact match against length, translations right and wrong, and where the models
 //                     looked; pictures and figures for the same in the folder contrast/
@@ -40,12 +41,13 @@ namespace {
 
 // The same for all three models: the training budget is time. A step of the fixed vector takes half as long as one of the others, so
 // it gets twice as many (a number of steps, not a clock, so that each run gives the same figures). All have the same optimiser and
-// the same schedule: a short rise, then half a cosine down to 0.
+// the same schedule: a short rise, then half a cosine down to 0. The fixed vector has the rate at which it learns best (of 5e-3, 1e-2,
+// 2e-2 and 4e-2), or this would contrast rates.
 constexpr int batch_size = 48;
 constexpr int shard_count = 4;    // parts of a batch that may be computed side by side; belongs to the run, not to the machine
 constexpr int warmup = 100;
 constexpr const char* english_french = LOOKBACK_DATASETS "/english-french";
-constexpr double learning_rate = 5e-3;
+constexpr double learning_rate = 5e-3, fixed_vector_rate = 2e-2;
 
 struct Data {
     Corpus corpus;
@@ -70,14 +72,14 @@ struct Report {
 // ---- 1. One training loop for all three ----------------------------------------------------------------------------------
 
 template <class Model>
-void train(Model& model, int steps, const Data& data, const Options& options, Workers& workers, Report& report) {
+void train(Model& model, int steps, double rate, const Data& data, const Options& options, Workers& workers, Report& report) {
     BatchStream stream(data.train, batch_size, Random(options.seed));    // the same seed: the same batches for each model
-    Adam adam(model, {.lr = learning_rate, .beta2 = 0.99, .weight_decay = 0.4}, &workers);
+    Adam adam(model, {.lr = rate, .beta2 = 0.99, .weight_decay = 0.4}, &workers);
     DataParallel<Model> parallel(model, shard_count, workers);
     // With --checkpoint DIR the run is kept every 100 steps, and the same command takes it up where it was interrupted.
     Training training{named_parameters(model), adam, stream, report.losses};
     training.counts = {{"seconds", &report.seconds}, {"tokens", &report.tokens}};
-    training.settings["schedule"] = fmt::format("{} steps, {} shards, {} in {}", steps, shard_count, learning_rate, warmup);
+    training.settings["schedule"] = fmt::format("{} steps, {} shards, {} in {}", steps, shard_count, rate, warmup);
     const std::filesystem::path checkpoint = file_in(options.text("checkpoint"), report.key + ".checkpoint");
     const bool goes_on = load_checkpoint(training, checkpoint);
     const int steps_before = static_cast<int>(report.losses.size());
@@ -98,7 +100,7 @@ void train(Model& model, int steps, const Data& data, const Options& options, Wo
                                  {.ignore_index = Vocabulary::pad, .divisor = static_cast<double>(batch.target_tokens)});
         });
         clip_grad_norm(model, 1.0);
-        adam.options.lr = learning_rate * warmup_cosine(step, warmup, steps);
+        adam.options.lr = rate * warmup_cosine(step, warmup, steps);
         adam.step();
 
         report.tokens += batch.target_tokens;
@@ -317,13 +319,13 @@ int contrast(const Options& options) {
             "which take half the time.\n\n",
             count_text(static_cast<long>(data.train.size())), batch_size, options.steps, 2 * options.steps);
     std::vector<Report> reports;
-    const auto study = [&](const char* name, const char* key, auto& model, int steps) {
+    const auto study = [&](const char* name, const char* key, auto& model, int steps, double rate) {
         if (interrupted()) return;
         Report& report = reports.emplace_back();
         report.name = name;
         report.key = key;
         if (from.empty())
-            train(model, steps, data, options, workers, report);
+            train(model, steps, rate, data, options, workers, report);
         else
             model = load_translator<std::decay_t<decltype(model)>>(from, key);
         report.parameters = parameter_count(model);
@@ -337,9 +339,9 @@ int contrast(const Options& options) {
     FixedVector fixed(source, target, random);
     AttentionTranslator attention(source, target, random);
     TransformerTranslator transformer(source, target, random);
-    study("fixed vector", "fixed", fixed, 2 * options.steps);
-    study("attention", "attention", attention, options.steps);
-    study("Transformer", "transformer", transformer, options.steps);
+    study("fixed vector", "fixed", fixed, 2 * options.steps, fixed_vector_rate);
+    study("attention", "attention", attention, options.steps, learning_rate);
+    study("Transformer", "transformer", transformer, options.steps, learning_rate);
 
     if (reports.empty()) return Claims().report();    // Ctrl-C: what was learned so far is told, and no more
     const bool drawn = reports.size() == 3 && !options.out.empty();
@@ -369,7 +371,7 @@ int contrast(const Options& options) {
     Claims claims;
     if (options.usual) {
         claims.check(f.exact_match[0] >= 0.90 && a.exact_match[0] >= 0.90 && t.exact_match[0] >= 0.90, "all know one clause");
-        claims.check(f.exact_match[3] <= 0.05, "one vector does not hold four clauses");
+        claims.check(f.exact_match[3] <= 0.10, "one vector does not hold four clauses");
         claims.check(a.exact_match[3] >= 0.97 && t.exact_match[3] >= 0.97, "attention and Transformer translate four clauses");
         claims.check(f.exact_match[4] <= 0.02, "one vector does not hold five clauses");
         claims.check(a.exact_match[4] >= 0.92 && t.exact_match[4] >= 0.92, "attention and Transformer translate five clauses");
@@ -421,6 +423,8 @@ int main(int argc, char** argv) {
 //   Why is the loss divided by batch.target_tokens, and not by those of its part?  The parts' gradients are added, and so must
 //     sum to that of the mean over the whole batch, however it was cut.
 //   Why do attention and Transformer fail at 7 clauses, too?  Training ends at 5: no state, no position, no look was ever so far in.
+//     How far it carries is a matter of training: at a rate of 2e-2 attention has 0.66 there.
 //   Why may the fixed vector train for twice as many steps?  The budget is time, and its step costs half. Steps are not
-//     what it lacks: with half as many the others make hardly a mistake.
+//     what it lacks: twice as many again give it 0.54 of three clauses and 0.12 of four; with half as many the others make hardly
+//     a mistake.
 //   Is 0.94 against 0.99 a difference?  Its error is sqrt((0.94 x 0.06 + 0.99 x 0.01) / 200) = 0.018: it is hardly chance.

@@ -3,6 +3,9 @@
 
 # An object that ccache kept from another folder would lead a debugger to that folder's sources, which may be gone.
 export CCACHE_HASHDIR=1
+# Where it may keep nothing (no home, or somebody else's), each compile would fail.
+kept=$(ccache --get-config cache_dir 2>/dev/null) && mkdir -p "$kept" 2>/dev/null && [ -w "$kept" ] || export CCACHE_DISABLE=1
+asked_for=${CXX-}
 
 say() { printf 'lookback: %s\n' "$*" >&2; }
 
@@ -70,12 +73,13 @@ apt_install() {
     mkdir -p "$root/.build" || return 1
     say "installing $* with ${sudo:+sudo }apt-get"
     apt="$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=120"
-    { $apt update && $apt install --no-install-recommends "$@"; } >"$root/.build/apt.log" 2>&1 </dev/null ||
+    { $apt update && $apt install --no-install-recommends "$@"; } >"$root/.build/apt.log" 2>&1 </dev/null 9>&- ||
         { tail -n 5 "$root/.build/apt.log" >&2; return 1; }
 }
 
 # [doctest | gdb]: makes sure that everything is there to build with, or says in one line what to install and ends.
 install_missing() {
+    [ -z "${CXX-}" ] || find_compiler || fail "CXX=$CXX: there is no such compiler, or it is older than g++ 12 or clang++ 14"
     parts=$(missing_parts "$@")
     [ -n "$parts" ] || { find_compiler; return 0; }
     for manager in apt-get dnf pacman brew none; do
@@ -96,15 +100,37 @@ install_missing() {
     esac
 }
 
+# COMMAND...: one at a time of those that configure or build in this checkout.
+one_at_a_time() {
+    if ! command -v flock >/dev/null || ! mkdir -p "$root/.build" 2>/dev/null || ! [ -w "$root/.build" ]; then
+        "$@"
+        return
+    fi
+    (
+        flock -n 9 || { say 'waiting for another build here' && flock 9; }
+        "$@"
+    ) 9>"$root/.build/lock"
+}
+
+configure() { one_at_a_time configure_alone "$@"; }
+build() { one_at_a_time build_alone "$@"; }
+
+# What a build folder depends on: the place, the compiler and the processor (-march=native).
+made_for() {
+    echo "$root $asked_for $(${asked_for:-c++} -dumpfullversion 2>/dev/null)" \
+        "$(sed -n '/^flags\|^Features/{p;q;}' /proc/cpuinfo 2>/dev/null | cksum)"
+}
+
 # BUILD [doctest] OPTION...: configures the folder with Meson, unless that is done. A folder that was made by another
-# Meson, or for another place or processor (-march=native), is made anew.
-configure() {
+# Meson, or for anything else, is made anew.
+configure_alone() {
     build=$1
     shift
     doctest=
     if [ "${1-}" = doctest ]; then doctest=doctest && shift; fi
-    made_for="$root $(sed -n '/^flags\|^Features/{p;q;}' /proc/cpuinfo 2>/dev/null | cksum)"
-    if [ "$(cat "$build/made_for" 2>/dev/null)" = "$made_for" ] && ninja -C "$build" build.ninja >/dev/null 2>&1; then
+    case $root in *[\"\\]* | *"
+"*) fail "a path with a quote, a backslash or a line break cannot be built in: $root" ;; esac
+    if [ "$(cat "$build/made_for" 2>/dev/null)" = "$(made_for)" ] && ninja -C "$build" build.ninja >/dev/null 2>&1; then
         return
     fi
     mkdir -p "$root/.build" 2>/dev/null && [ -w "$root/.build" ] || fail "cannot write the folder $root/.build"
@@ -114,11 +140,11 @@ configure() {
         cat "$build.log" >&2
         fail "meson cannot configure the folder $build"
     }
-    echo "$made_for" >"$build/made_for"
+    made_for >"$build/made_for"
 }
 
 # BUILD TARGET: builds with ninja; a failure shows what the compiler said.
-build() {
+build_alone() {
     if ninja -C "$1" -n "$2" | grep -q 'no work to do'; then return; fi
     say "building $2"
     if [ -t 2 ]; then

@@ -122,13 +122,16 @@ class Interpreter {
     }
 
   private:
+    // fmt::print would throw where stderr is full or closed, and the translation would not be said.
+    static void warn(const std::string& message) { std::fputs(message.c_str(), stderr); }
+
     template <class Model>
     void say(const Model& model, const std::string& line) {
         ++number;
         const std::vector<std::string> words = words_of(line, source);
         const bool too_long = line.size() > longest_line || words.size() > most_tokens;
         if (too_long) {
-            fmt::print(stderr, "translate: sentence {}: too long: at most {} words are translated\n", number, most_tokens);
+            warn(fmt::format("translate: sentence {}: too long: at most {} words are translated\n", number, most_tokens));
             status = 2;
         }
         if (too_long || words.empty()) {
@@ -138,7 +141,7 @@ class Interpreter {
         std::vector<std::string> strange;
         for (const std::string& word : words)
             if (source.encode({word})[0] == Vocabulary::unknown) strange.push_back(cut_text(word, 40));
-        if (!strange.empty()) fmt::print(stderr, "translate: sentence {}: words it has never read: {}\n", number, join(strange));
+        if (!strange.empty()) warn(fmt::format("translate: sentence {}: words it has never read: {}\n", number, join(strange)));
         const Translation said = evaluate(model, encode({{words, {}}}, source, target), workers).translations[0];
         fmt::print("{}\n", join(target.decode(said.tokens)));
         if (!request.map) return;

@@ -6,9 +6,11 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <stdexcept>
 #include <string_view>
 
 #include "corpus.h"
@@ -49,8 +51,10 @@ void generate(int count, char** arguments) {
 }    // namespace
 
 int main(int count, char** arguments) {
+    std::signal(SIGXFSZ, SIG_IGN);    // a limit on the size of files is an error of the write that meets it
     try {
         generate(count, arguments);
+        if (std::fflush(stdout) != 0) throw std::runtime_error("cannot write the standard output");
     } catch (const BadInput& error) {
         fmt::print(stderr, "generate_english_french: {}\n", error.what());
         return 2;

@@ -81,7 +81,8 @@ Style style_of(std::FILE* stream) {
     int columns = 0;
     winsize size = {};
     if (const char* text = std::getenv("COLUMNS")) std::from_chars(text, text + std::strlen(text), columns);
-    if (columns <= 0 && ::ioctl(::fileno(stream), TIOCGWINSZ, &size) == 0) columns = size.ws_col;
+    const bool known = ::ioctl(::fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    if (known && (columns <= 0 || columns > size.ws_col)) columns = size.ws_col;
     if (columns > 0) style.width = std::clamp(columns, 20, 1000);
     return style;
 }

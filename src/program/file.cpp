@@ -7,7 +7,9 @@
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <system_error>
 
 #include "lookback/program/error.h"
@@ -99,12 +101,21 @@ void write_file(const std::filesystem::path& name, std::string_view bytes) {
     if (folder.descriptor >= 0 && ::fsync(folder.descriptor) != 0 && errno != EINVAL) fail("write", path, errno);
 }
 
+// Of ".NAME.tmp-PID-N": whether that process, not this one, is still running.
+static bool is_being_written(const std::string& name, std::size_t prefix) {
+    const int process = std::atoi(name.c_str() + prefix);
+    return process > 0 && process != ::getpid() && (::kill(process, 0) == 0 || errno == EPERM);
+}
+
 void remove_left_over(const std::filesystem::path& name) {
     std::error_code error;
     const std::filesystem::path path = behind_links(name);
     const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+    const std::string prefix = temporary_prefix(path);
     for (const auto& entry : std::filesystem::directory_iterator(folder, error))
-        if (entry.path().filename().string().starts_with(temporary_prefix(path))) std::filesystem::remove(entry.path(), error);
+        if (const std::string file = entry.path().filename().string();
+            file.starts_with(prefix) && !is_being_written(file, prefix.size()))
+            std::filesystem::remove(entry.path(), error);
 }
 
 std::filesystem::path file_in(const std::filesystem::path& folder, const std::string& name) {

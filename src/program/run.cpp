@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <new>
 #include <stdexcept>
 
 #include "lookback/draw/figure.h"
@@ -50,8 +51,10 @@ int run_program(int argc, char** argv, const ProgramInfo& info, int (*program)(c
         return interrupted() ? 130 : status;    // 128 + SIGINT, as shells count
     } catch (const BadInput& error) {
         return fail(info.name, error.what(), 2);
+    } catch (const std::bad_alloc&) {
+        return fail(info.name, "not enough memory", 1);
     } catch (const std::exception& error) {
-        return fail(info.name, error.what(), 1);
+        return fail(info.name, std::ferror(stdout) ? "cannot write the standard output" : error.what(), 1);
     }
 }
 

@@ -243,6 +243,9 @@ Corpus read_corpus(const std::filesystem::path& folder) {
         if (file.string().starts_with("test") && file.extension() == ".tsv") names.push_back(file.stem().string());
     }
     if (error) throw BadInput(fmt::format("{}: cannot read the folder: {}: {}", folder.string(), error.message(), corpus_files));
+    for (const std::string& name : names)
+        if (std::ranges::any_of(name, [](char c) { return (c >= 0 && c < ' ') || c == 0x7F; }))
+            throw BadInput(fmt::format("{}: the name of a test file has a control character in it", folder.string()));
     std::sort(names.begin(), names.end(), natural_less);
 
     Corpus corpus;

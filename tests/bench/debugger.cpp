@@ -15,6 +15,7 @@
 #include "lookback/models/translator.h"
 #include "lookback/optim/data_parallel.h"
 #include "lookback/optim/optimizer.h"
+#include "lookback/program/error.h"
 #include "lookback/program/stopwatch.h"
 #include "lookback/tensor/debugger.h"
 
@@ -55,9 +56,16 @@ int main(int argc, char** argv) {
         return 2;
     }
     const double budget = argc > 2 ? std::atof(argv[2]) : 2;
-    const std::vector<Pair> pairs = read_pairs(argv[1]);
+    std::vector<Pair> pairs;
+    try {
+        pairs = read_pairs(argv[1]);
+    } catch (const BadInput& error) {
+        fmt::print(stderr, "debugger: {}\n", error.what());
+        return 2;
+    }
     const Vocabulary source = vocabulary_of(pairs, &Pair::source), target = vocabulary_of(pairs, &Pair::target);
-    const std::vector<Example> examples = encode({pairs.begin(), pairs.begin() + 32}, source, target);
+    pairs.resize(std::min<std::size_t>(32, pairs.size()));
+    const std::vector<Example> examples = encode(pairs, source, target);
     Random random(1);
     const int V = source.size(), W = target.size();
     for (const int threads : {1, 2}) {

@@ -14,7 +14,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <cstdio>
 #include <cstdlib>
+#include <stdexcept>
 #include <string>
 
 #include "lookback/decode/greedy.h"
@@ -123,7 +126,9 @@ int main(int argc, char** argv) {
     Settings settings;
     for (int i = 1; i < argc; ++i) {
         const std::string argument = argv[i], value = i + 1 < argc ? argv[i + 1] : "";
-        const double number = std::atof(value.c_str());
+        char* end = nullptr;
+        double number = std::strtod(value.c_str(), &end);
+        if (*end != 0 || number > 1e6 || (argument != "--seconds" && number != std::floor(number))) number = -1;
         if (argument == "--seconds" && number > 0)
             settings.seconds = number, ++i;
         else if (argument == "--batch" && number >= 1)
@@ -139,6 +144,14 @@ int main(int argc, char** argv) {
         else
             settings.model = "?";
     }
+    if (settings.file.empty() ||
+        (settings.model != "fixed" && settings.model != "attention" && settings.model != "transformer")) {
+        std::fputs(
+            "usage: translate_bench TRAIN.tsv {fixed,attention,transformer} [--seconds 20] [--batch 64] [--threads 2] "
+            "[--width 128]\n",
+            stderr);
+        return 2;
+    }
     try {
         std::vector<Pair> pairs = read_pairs(settings.file);
         const Vocabulary source = vocabulary_of(pairs, &Pair::source), target = vocabulary_of(pairs, &Pair::target);
@@ -153,17 +166,13 @@ int main(int argc, char** argv) {
             measure(FixedVector(V, W, random, 64, H), 6, 2e-3, examples, settings, since_start);
         } else if (settings.model == "attention") {
             measure(AttentionTranslator(V, W, random, 64, H, H), 6, 2e-3, examples, settings, since_start);
-        } else if (settings.model == "transformer") {
+        } else {
             const TransformerOptions options{.size = H, .heads = 4, .feed_forward = 4 * H};
             measure(TransformerTranslator(V, W, random, options), 8, 1e-3, examples, settings, since_start);
-        } else {
-            fmt::print(stderr,
-                       "usage: translate_bench TRAIN.tsv {{fixed,attention,transformer}} [--seconds 20] [--batch 64] "
-                       "[--threads 2] [--width 128]\n");
-            return 2;
         }
+        if (std::fflush(stdout) != 0) throw std::runtime_error("cannot write the standard output");
     } catch (const std::exception& error) {
-        fmt::print(stderr, "translate_bench: {}\n", error.what());
+        std::fputs(fmt::format("translate_bench: {}\n", error.what()).c_str(), stderr);
         return 2;
     }
 }

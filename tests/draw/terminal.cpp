@@ -222,10 +222,14 @@ TEST_CASE("a screen has colour unless NO_COLOR is set or TERM is dumb, and the w
     CHECK(terminal::style_of(screen).colour);
     CHECK(terminal::style_of(screen).width == 57);
     {
-        const Environment wide("COLUMNS", "99"), set("NO_COLOR", "1");
-        CHECK(terminal::style_of(screen).width == 99);
+        const Environment narrow("COLUMNS", "43"), set("NO_COLOR", "1");
+        CHECK(terminal::style_of(screen).width == 43);
         CHECK(terminal::style_of(screen).screen);
         CHECK_FALSE(terminal::style_of(screen).colour);
+    }
+    {
+        const Environment wide("COLUMNS", "99");    // each line would be wrapped
+        CHECK(terminal::style_of(screen).width == 57);
     }
     {
         const Environment dumb("TERM", "dumb");

@@ -56,7 +56,7 @@ TEST_CASE("what is written keeps the old file's permissions, and goes through a 
     CHECK(std::filesystem::is_symlink(link));
     CHECK(read_file(file) == "new");
     CHECK(std::filesystem::status(file).permissions() == std::filesystem::perms(0640));
-    std::ofstream(folder.path / ".file.tmp-1-0") << "left";
+    std::ofstream(folder.path / ".file.tmp-999999999-0") << "left";
     remove_left_over(link);
     CHECK(folder.files() == 2);
     std::filesystem::create_symlink("nowhere", loose);
@@ -107,6 +107,9 @@ TEST_CASE("what a killed process left beside a file does not stop the next write
     CHECK(folder.files() == 2);
     CHECK(read_file(path) == "new");
     remove_left_over(folder.path / "no" / "folder");
+    std::ofstream(folder.path / fmt::format(".model.tmp-{}-0", getppid())) << "is being written by another";
+    remove_left_over(path);
+    CHECK(folder.files() == 3);
 }
 
 TEST_CASE("errors name the path and the reason") {

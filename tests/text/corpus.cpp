@@ -198,6 +198,9 @@ TEST_CASE("what is missing or wrong in a corpus is named") {
     CHECK(folder.corpus_message() == "DIR/valid.tsv: no such file" + way_out);
     folder.write("valid.tsv", "a\tb\n");
     CHECK(folder.corpus_message() == "DIR: no test*.tsv in it" + way_out);
+    folder.write("test-\x1b[31m.tsv", "a\tb\n");
+    CHECK(folder.corpus_message() == "DIR: the name of a test file has a control character in it");
+    std::filesystem::remove(folder.path / "test-\x1b[31m.tsv");
     folder.write("test-1.tsv", "");
     CHECK(folder.corpus_message() == "DIR/test-1.tsv: the file is empty: write one pair a line, source<TAB>target");
     folder.write("test-1.tsv", "a b\tc\na\tb c\n");

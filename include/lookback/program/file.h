@@ -17,7 +17,7 @@ std::string read_file(const std::filesystem::path& path);
 //     write_file(options.out / "scores.svg", svg::line_chart(scores));
 void write_file(const std::filesystem::path& path, std::string_view bytes);
 
-// Removes what a process that was killed within write_file(path) left beside the file. Nobody may be writing it now.
+// Removes what a process that was killed within write_file(path) left beside the file; what another that runs is writing stays.
 void remove_left_over(const std::filesystem::path& path);
 
 // folder / name; empty, for no file, if no folder was given.
