@@ -124,6 +124,15 @@ result 'an interrupted training ends as one that was not' "$(diff trained printe
 for model in fixed attention transformer; do
     result "the weights of $model, to the bit" "$(cmp models/$model.safetensors kept/$model.safetensors 2>&1)"
 done
+"$contrast" --quick --steps 100000 --out out --checkpoint crash >/dev/null 2>&1 &
+tenths=0
+while [ ! -s crash/fixed.checkpoint ] && [ $tenths -lt 600 ]; do sleep 0.1 && tenths=$((tenths + 1)); done
+kill -KILL $! && wait $! 2>/dev/null
+result 'a training is kept on its way' "$([ -s crash/fixed.checkpoint ] || echo 'nothing after a minute')"
+"$contrast" --quick --steps 100000 --out out --save half >/dev/null 2>&1 &
+sleep 1
+kill -INT $! && wait $!
+result 'half a training is not saved' "$(ls half)"
 mkdir -p other && cp keep/fixed.checkpoint other/attention.checkpoint && cp keep/fixed.checkpoint other/fixed.checkpoint
 refused 'a checkpoint of another model' \
     'other/attention.checkpoint: tensor "model.encoder.weight_ih_l0" is (384, 64); the model'"'"'s is (192, 64)' \

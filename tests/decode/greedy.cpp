@@ -229,3 +229,22 @@ TEST_CASE_TEMPLATE("look_back gives one map an example, of its real tokens, whos
         }
     }
 }
+
+TEST_CASE("while greedy search lives, a model records nothing, though its weights want gradients") {
+    struct Watched {
+        struct State {};
+        Tensor w = Tensor({1, 5}, {0, 0, 0, 0, 1}).requires_grad();
+        bool* recorded;
+        State start(const Ids&, const std::vector<int>&) const { return {}; }
+        Tensor step(const std::vector<int>& tokens, State&) const {
+            const Tensor y = w * 1;
+            *recorded |= y.node->requires_grad;
+            return expand(y, {static_cast<int>(tokens.size()), 5});
+        }
+    };
+    bool recorded = false;
+    Watched model;
+    model.recorded = &recorded;
+    greedy(model, {{1, 2}, {4, 2}}, {2}, 3);
+    CHECK_FALSE(recorded);
+}

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <fmt/format.h>
 #include <cmath>
 #include <cstdlib>
 #include <stdexcept>
@@ -19,10 +20,13 @@ int count(const std::string& text, const std::string& part) {
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 // Where the text `name` stands.
-double y_of(const std::string& document, const std::string& name) {
-    const std::size_t at = document.rfind(" y=\"", document.find(">" + name + "</text>"));
-    return std::atof(document.c_str() + at + 4);
+double number_before(const std::string& document, const std::string& name, const std::string& attribute) {
+    const std::size_t end = document.find(">" + name + "</text>");
+    REQUIRE(end != std::string::npos);
+    return std::atof(document.c_str() + document.rfind(attribute, end) + attribute.size());
 }
+double x_of(const std::string& document, const std::string& name) { return number_before(document, name, "<text x=\""); }
+double y_of(const std::string& document, const std::string& name) { return number_before(document, name, " y=\""); }
 
 LineChart chart_of(std::vector<Series> series) {
     return {.title = "Score", .x_label = "x", .y_label = "y", .series = std::move(series)};
@@ -167,4 +171,59 @@ TEST_CASE("odd numbers make no broken picture") {
             CHECK_FALSE(has(drawing, "inf"));
         }
     }
+}
+
+TEST_CASE("a map has its rows from top to bottom, its columns from left to right, and each weight where they meet") {
+    const std::string document = svg::attention_map(
+        {.title = "t", .rows = {"r0", "r1"}, .columns = {"c0", "c1"}, .weights = {0, .25, 0, .75}, .gold = {{1, 0}}});
+    CHECK(y_of(document, "r0") < y_of(document, "r1"));
+    CHECK(x_of(document, "c0") < x_of(document, "c1"));
+    for (const auto& [weight, row] : {std::pair("0.25", "r0"), std::pair("0.75", "r1")}) {
+        CHECK(x_of(document, weight) == doctest::Approx(x_of(document, "c1")));
+        CHECK(std::abs(y_of(document, weight) - y_of(document, row)) < 5);
+    }
+    const double left = x_of(document, "c0") - 20, top = y_of(document, "0.25") - 24;    // of the cells, which are 40 wide
+    CHECK(has(document, fmt::format("fill-opacity=\"0.25\" d=\"M{} {}h39", left + 40.5, top + 0.5)));
+    CHECK(has(document, fmt::format("<rect class=\"gold\" x=\"{}\" y=\"{}\"", left + 1.5, top + 41.5)));
+}
+
+TEST_CASE("small multiples stand from left to right") {
+    AttentionMap first{.title = "h0", .rows = {"r"}, .columns = {"c"}, .weights = {1}, .gold = {}}, second = first;
+    second.title = "h1";
+    const std::string document = svg::small_multiples("all", {first, second}, 2);
+    CHECK(x_of(document, "h0") < x_of(document, "h1"));
+    CHECK(y_of(document, "h0") == y_of(document, "h1"));
+}
+
+TEST_CASE("a chart's labels rise upwards and to the right, and its description has every figure") {
+    LineChart chart = chart_of({{"up", {1, 2, 3}, {0, .5, 1}}, {"down", {1, 2, 3}, {1, .5, 0}}});
+    chart.y_min = 0, chart.y_max = 1;
+    const std::string document = svg::line_chart(chart);
+    CHECK(y_of(document, "0.2") > y_of(document, "0.8"));
+    CHECK(x_of(document, "2") < x_of(document, "3"));
+    CHECK(has(document, "<desc>y by x. up: 0 at 1, 0.5 at 2, 1 at 3. down: 1 at 1, 0.5 at 2, 0 at 3.</desc>"));
+    CHECK(has(document, "<path class=\"line c1\""));
+    for (const auto& [name, mark] : {std::pair("up", "f0"), std::pair("down", "f1")}) {
+        const std::size_t at = document.find(fmt::format(">{}</text>", name)), before = document.rfind("class=\"mark ", at);
+        CHECK(document.substr(before + 12, 2) == mark);
+    }
+}
+
+TEST_CASE("up to 24 points a line has marks on them, beyond that none") {
+    for (const int points : {24, 25}) {
+        Series series{"a", {}, {}};
+        for (int i = 0; i < points; ++i) series.xs.push_back(i), series.ys.push_back(i);
+        LineChart chart = chart_of({series});
+        chart.overlay = true;
+        CHECK(has(svg::line_chart(chart), "<circle class=\"mark f0\" cx=\"56\"") == (points == 24));
+    }
+}
+
+TEST_CASE("seven lines, and a gold cell beyond the map, are refused") {
+    CHECK_THROWS_WITH_AS(svg::line_chart(chart_of(std::vector(7, Series{"a", {1, 2}, {0, 1}}))),
+                         "line_chart: 7 series: give 1 to 6", std::invalid_argument);
+    for (const auto& [row, column] : {std::pair(1, 0), std::pair(0, 1), std::pair(-1, 0), std::pair(0, -1)})
+        CHECK_THROWS_AS(
+            svg::attention_map({.title = "", .rows = {"a"}, .columns = {"b"}, .weights = {1}, .gold = {{row, column}}}),
+            std::invalid_argument);
 }

@@ -236,6 +236,10 @@ TEST_CASE("a screen has colour unless NO_COLOR is set or TERM is dumb, and the w
         CHECK_FALSE(terminal::style_of(screen).screen);
         CHECK_FALSE(terminal::style_of(screen).colour);
     }
+    for (const char* none : {"", static_cast<const char*>(nullptr)}) {
+        const Environment unknown("TERM", none);
+        CHECK_FALSE(terminal::style_of(screen).screen);
+    }
     const Environment empty("NO_COLOR", ""), nonsense("COLUMNS", "many");
     CHECK(terminal::style_of(screen).colour);
     CHECK(terminal::style_of(screen).width == 57);
@@ -261,4 +265,30 @@ TEST_CASE("a printable text has blanks for what would command a terminal, and fo
           "A<\xC2\xC2");    // no UTF-8, and left as it is
     CHECK(printable("\xEF\xBF\xBE\xEF\xBF\xBF.") == "  .");
     CHECK(printable("\xC2\xA0 écoute … \xEF\xBF\xBD \xC2") == "\xC2\xA0 écoute … \xEF\xBF\xBD \xC2");
+}
+
+TEST_CASE("lines one over the other are dotted beyond 24 points") {
+    for (const int points : {24, 25}) {
+        Series series{"a", {}, {}};
+        for (int i = 0; i < points; ++i) series.xs.push_back(i), series.ys.push_back(i);
+        const LineChart chart{.title = "", .x_label = "x", .y_label = "y", .series = {series}, .overlay = true};
+        CHECK((terminal::line_chart(chart, {}).find("·") != std::string::npos) == (points == 25));
+    }
+}
+
+TEST_CASE("in colour, little weight is dark under light text, much is light under dark text, and each line has its own") {
+    const std::string map = terminal::attention_map(
+        {.title = "", .rows = {"a"}, .columns = {"b", "c"}, .weights = {0, 1}, .gold = {}}, {.colour = true});
+    CHECK(map.find("\x1b[48;5;17;38;5;255m ·") != std::string::npos);
+    CHECK(map.find("\x1b[48;5;226;38;5;16m 9") != std::string::npos);
+    const LineChart chart{.title = "", .x_label = "", .y_label = "", .series = {{"a", {1}, {1}}, {"b", {1}, {1}}}};
+    CHECK(terminal::line_chart(chart, {.colour = true}).find("\x1b[38;5;166mx\x1b[0m") != std::string::npos);
+}
+
+TEST_CASE("a point beyond the axis stands at its end") {
+    LineChart beyond = scores;
+    beyond.series[0].ys[0] = 7;
+    LineChart at_the_end = scores;
+    at_the_end.series[0].ys[0] = 1;
+    CHECK(terminal::line_chart(beyond, {.width = 40}, 5) == terminal::line_chart(at_the_end, {.width = 40}, 5));
 }

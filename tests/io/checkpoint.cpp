@@ -330,3 +330,14 @@ TEST_CASE("a training that is killed at 100 random moments ends in the bits of o
     CHECK(folder.files() == 2);
     MESSAGE(kills, " kills in ", steps, " steps, ", in_writing, " of them while a checkpoint was written");
 }
+
+TEST_CASE("what adds up is kept to the last bit") {
+    const Folder folder;
+    Run<FixedVector> run;
+    run.step();
+    run.tokens = 123'456'789.125;
+    save_checkpoint(run.training, folder.path / "x");
+    run.tokens = 0;
+    load_checkpoint(run.training, folder.path / "x");
+    CHECK(run.tokens == 123'456'789.125);
+}

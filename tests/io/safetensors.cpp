@@ -359,3 +359,10 @@ TEST_CASE("tied weights are saved under each of their names, and must agree when
               load(model, path);
           }).ends_with("tensor \"second.weight\" differs from tensor \"first.weight\"; in the model they are one"));
 }
+
+TEST_CASE("hexadecimal digits may be capitals") {
+    const SafetensorsFolder folder;
+    write_file(folder.path / "x",
+               file_of("{\"\\u00E9\\uD83D\\uDE00\": {\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4));
+    CHECK(read_safetensors(folder.path / "x").tensors[0].name == "\u00e9\U0001F600");
+}

@@ -182,3 +182,35 @@ TEST_CASE("a small file cannot ask for a large model") {
                 file.tensors.push_back({fmt::format("transformer.decoder.layers.{}.linear1.weight", layer), "F32", {0}, {}, {}});
         }) == "tensor \"transformer.decoder.layers.2.linear1.weight\" is (0); beside the others it should be (10, 6)");
 }
+
+TEST_CASE("vocabularies are told apart by order, by where one word ends, and by size, in either language") {
+    const SavedVocabularies folder;
+    Random random(1);
+    FixedVector model(6, 6, random, 4, 5);
+    const auto save_words = [&](std::vector<std::string> source, std::vector<std::string> target) {
+        save_vocabularies(Vocabulary::listed(std::move(source)), Vocabulary::listed(std::move(target)), folder.path);
+    };
+    save_words({"ab", "c"}, {"x", "y"});
+    save_translator(model, folder.path, "x");
+    const std::string others =
+        "the vocabularies beside it, source.txt and target.txt, are not those it was saved with: train it anew";
+    save_words({"ab", "c"}, {"y", "x"});
+    CHECK(refusal<FixedVector>(folder) == others);
+    save_words({"a", "bc"}, {"x", "y"});
+    CHECK(refusal<FixedVector>(folder) == others);
+    save_words({"ab", "c"}, {"x"});
+    CHECK(refusal<FixedVector>(folder) == "the model has 6 source and 6 target tokens, the vocabularies beside it 6 and 5");
+}
+
+TEST_CASE("a Transformer of either activation, with its norms before or behind, says the same when it is loaded") {
+    const SavedVocabularies folder;
+    const Batch batch = make_batch({{{4, 5, 2}, {4, 5}}}, std::vector{0});
+    for (const bool norm_first : {false, true})
+        for (const Activation activation : {Activation::relu, Activation::gelu}) {
+            Random random(1);
+            TransformerTranslator model(
+                7, 6, random, {.size = 6, .heads = 3, .feed_forward = 10, .norm_first = norm_first, .activation = activation});
+            save_translator(model, folder.path, "x");
+            CHECK(load_translator<TransformerTranslator>(folder.path, "x")(batch).values() == model(batch).values());
+        }
+}

@@ -3,7 +3,10 @@
 #include "lookback/nn/recurrent.h"
 #include "lookback/nn/transformer.h"
 #include "lookback/ops/matmul.h"
+#include "lookback/ops/recurrent.h"
+#include "lookback/ops/softmax.h"
 #include "lookback/tensor/debugger.h"
+#include "lookback/tensor/node.h"
 #include "ops/expect.h"
 
 using namespace lookback;
@@ -266,4 +269,32 @@ TEST_CASE("dropout does nothing in evaluation; in training the mean stays") {
     const Values y = dropout(x, 0.75, {&random}).values();
     CHECK(std::ranges::count(y, real(4)) + std::ranges::count(y, real(0)) == 10'000);    // 1 / (1 - 0.75)
     CHECK(std::ranges::count(y, real(4)) == doctest::Approx(2500).epsilon(0.1));
+}
+
+TEST_CASE("every node knows the line that asked for it, be it of a layer or of an op that is made of others") {
+    Random random(1);
+    const Embedding table(5, 4, random);
+    const LayerNorm norm(4);
+    const Linear layer(4, 3, random);
+    const Tensor x = random_tensor({2, 4}).requires_grad();
+    const auto check_line = [](const Tensor& y, Where where = Where::current()) {
+        for (const Node* node : graph_of(y)) {
+            if (node->id == 0) continue;
+            CAPTURE(node->op);
+            CHECK(to_string(node->where) == to_string(where));
+        }
+    };
+    check_line(table({{1}, {2}}));
+    check_line(norm(x));
+    check_line(layer(x));
+    check_line(embedded_linear({{1}, {2}}, table, layer.weight, layer.bias));
+    check_line(softmax(x, 0));
+    check_line(x / Tensor({4}, {1, 2, 3, 4}).requires_grad());
+    check_line(dropout(x, 0.5, {&random}));
+    check_line(cross_entropy(x, {{2}, {0, 1}}));
+    check_line(stack({x, x}, 0));
+    check_line(gru_sequence(Tensor({1, 2, 3}).requires_grad(), Tensor({1, 1}), Tensor({3, 1}), Tensor({3})));
+    check_rejected("embedding: id 9 at position 0 is not in a table of 5 rows", [&] {
+        embedded_linear({{1}, {9}}, table, layer.weight);
+    });
 }

@@ -1,5 +1,6 @@
 #include "lookback/nn/recurrent.h"
 
+#include "lookback/tensor/node.h"
 #include "ops/expect.h"
 
 using namespace lookback;
@@ -126,4 +127,21 @@ TEST_CASE_TEMPLATE("a recurrent layer refuses inputs, and lengths, that do not f
             CHECK_THROWS_AS(both_ways(random_tensor({2, 5, 3}), {}, Tensor(shape)), std::invalid_argument);
         CHECK_THROWS_AS(layer.forward_cell(random_tensor({2, 3}), Tensor(shape)), std::invalid_argument);
     }
+}
+
+TEST_CASE("tokens without a step are refused") {
+    Random random(1);
+    const Gru gru(3, 2, random);
+    CHECK_THROWS_WITH_AS(gru(Ids{{2, 0}, {}}, Embedding(5, 3, random)),
+                         doctest::Contains("recurrent: tokens (B, T) with T > 0 are needed, not (2, 0)"), std::invalid_argument);
+}
+
+TEST_CASE("each cell stands in the scope of its place in the sentence, on the way back, too") {
+    Random random(1);
+    const Lstm lstm(3, 2, random, true);
+    const Lstm::Output output = lstm(random_tensor({1, 2, 3}));
+    std::vector<std::string> scopes;
+    for (const Node* node : graph_of(output.y))
+        if (node->op == std::string("lstm_cell")) scopes.push_back(node->scope);
+    CHECK(scopes == std::vector<std::string>{"step.0", "step.1", "step.1", "step.0"});
 }

@@ -151,3 +151,14 @@ TEST_CASE("what reads a parameter stands in the scope that its name begins with:
             }
     CHECK(unread.empty());
 }
+
+TEST_CASE("each attention stands in the scope of its name") {
+    Random random(1);
+    const Transformer transformer({.size = 4, .heads = 2, .feed_forward = 5, .encoder_layers = 1, .decoder_layers = 1}, random);
+    const Tensor y = transformer(Tensor({1, 2, 4}), Tensor({1, 2, 4}), {});
+    std::vector<std::string> scopes;
+    for (const Node* node : graph_of(y))
+        if (node->op == std::string("attention_weights")) scopes.push_back(node->scope);
+    CHECK(scopes == std::vector<std::string>{"encoder.layers.0.self_attn", "decoder.layers.0.self_attn",
+                                             "decoder.layers.0.multihead_attn"});
+}

@@ -167,6 +167,7 @@ TEST_CASE("lookups refuse what does not fit, with the numbers and the line") {
     Random random(1);
     check_rejected("dropout: p must be in [0, 1), not 1", [&] { dropout(vector, 1, {&random}); });
     check_rejected("dropout: p must be in [0, 1), not -0.5", [&] { dropout(vector, -0.5, {&random}); });
+    check_rejected("dropout: p must be in [0, 1), not 1", [&] { dropout(vector, 1, evaluation); });
     check_rejected("cross_entropy: logits of (2, 4) need one target a row, not targets of (3)", [&] {
         cross_entropy(logits, {{3}, {0, 1, 2}});
     });

@@ -131,3 +131,9 @@ TEST_CASE("recurrent cells refuse sizes that do not fit, with the shapes and the
     const Tensor p4({2, 12}), weight4({12, 3}), bias4({12}), c({2, 4});
     check_rejected("lstm_cell: h and c differ: (2, 3) and (2, 4)", [&] { lstm_cell(p4, h, c, weight4, bias4); });
 }
+
+TEST_CASE("a sentence of no steps is refused beside others") {
+    check_rejected("gru_sequence: a length of 0 is not in 1 .. 4", [] {
+        gru_sequence(Tensor({2, 4, 9}), Tensor({2, 3}), Tensor({9, 3}), Tensor({9}), {4, 0});
+    });
+}

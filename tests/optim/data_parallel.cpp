@@ -10,6 +10,7 @@
 #include "lookback/ops/matmul.h"
 #include "lookback/optim/optimizer.h"
 #include "lookback/tensor/debugger.h"
+#include "lookback/tensor/node.h"
 #include "ops/expect.h"
 #include "program/child.h"
 
@@ -191,4 +192,40 @@ TEST_CASE("a loss that becomes NaN or inf names the op that made the first one, 
     } catch (const std::runtime_error& error) {
         CHECK(std::string(error.what()).starts_with("the loss is not finite: the first NaN is element 0 of w (1), made at "));
     }
+}
+
+TEST_CASE("a loss that is inf is as bad as one that is NaN") {
+    const Unchecked unchecked;
+    Weight model;
+    Workers workers(1);
+    DataParallel<Weight> parallel(model, 1, workers);
+    CHECK_THROWS_WITH_AS(parallel.backward(1, [](Weight& replica, int) { return sum(replica.w / 0); }),
+                         doctest::Contains("the loss is not finite: the first inf is element 0 of #"), std::runtime_error);
+}
+
+TEST_CASE("a step leaves neither the shards' gradients nor their graphs") {
+    Weight model;
+    Workers workers(1);
+    DataParallel<Weight> parallel(model, 2, workers);
+    std::vector<Weight*> replicas(2);
+    Tensor kept;
+    parallel.backward(2, [&](Weight& replica, int shard) {
+        replicas[shard] = &replica;
+        kept = replica.w * 2;
+        return sum(kept);
+    });
+    for (const Weight* replica : replicas) CHECK(replica->w.grad() == nullptr);
+    CHECK(kept.node->inputs.empty());
+}
+
+TEST_CASE("of several exceptions that of the lowest task is thrown, and all tasks are done") {
+    Workers workers(1);
+    std::vector<int> done;
+    CHECK_THROWS_WITH_AS(workers.run(4,
+                                     [&](int task) {
+                                         done.push_back(task);
+                                         if (task % 2 == 1) throw std::runtime_error(std::to_string(task));
+                                     }),
+                         "1", std::runtime_error);
+    CHECK(done == std::vector{0, 1, 2, 3});
 }

@@ -127,6 +127,12 @@ TEST_CASE("a norm whose square a float cannot hold is the norm all the same") {
     CHECK(double{small.grad()[1]} / 0.8e-23 == doctest::Approx(1));
 }
 
+TEST_CASE("a norm whose square is 0 in float is the norm all the same") {
+    const Tensor w = parameter({0, 0}, {real(3e-30), real(4e-30)});
+    CHECK(clip_grad_norm({w}, 1e-30) / 5e-30 == doctest::Approx(1));
+    CHECK(static_cast<double>(w.grad()[1]) / 0.8e-30 == doctest::Approx(1));
+}
+
 TEST_CASE("a norm up to the maximum stays as it is, to the bit") {
     const Tensor a = parameter({0, 0}, {3, -4});
     CHECK(clip_grad_norm({a}, 5) == 5);

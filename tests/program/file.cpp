@@ -5,8 +5,11 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <fstream>
+#include <vector>
 
 #include "child.h"
 #include "lookback/program/error.h"
@@ -34,6 +37,44 @@ std::string error_of(Action action) {
 }
 
 }    // namespace
+
+// Stand in front of the system's, to see what write_file asks for.
+static std::vector<mode_t> synced;           // S_IFREG, S_IFDIR: a file, a folder
+static mode_t mode_while_written = 07777;    // of a file before it gets that of the one that it replaces
+
+static mode_t mode_of(int file) {
+    struct stat status = {};
+    fstat(file, &status);
+    return status.st_mode;
+}
+
+extern "C" int fsync(int file) {
+    synced.push_back(mode_of(file) & S_IFMT);
+    return static_cast<int>(syscall(SYS_fsync, file));
+}
+
+extern "C" int fchmod(int file, mode_t mode) {
+    mode_while_written = mode_of(file) & 07777;
+    return static_cast<int>(syscall(SYS_fchmod, file, mode));
+}
+
+TEST_CASE("what is written is on the disk, the file first and then its name in the folder") {
+    const Folder folder;
+    synced.clear();
+    write_file(folder.path / "x", "x");
+    CHECK(synced == std::vector<mode_t>{S_IFREG, S_IFDIR});
+}
+
+TEST_CASE("a file that others may not read is not theirs for a moment while it is replaced") {
+    const Folder folder;
+    const std::filesystem::path secret = folder.path / "secret";
+    write_file(secret, "old");
+    std::filesystem::permissions(secret, std::filesystem::perms(0600));
+    const mode_t before = umask(0);
+    write_file(secret, "new");
+    umask(before);
+    CHECK((mode_while_written & 077) == 0);
+}
 
 TEST_CASE("what is written is read again, byte by byte, and replaces what was there") {
     const Folder folder;
@@ -108,8 +149,9 @@ TEST_CASE("what a killed process left beside a file does not stop the next write
     CHECK(read_file(path) == "new");
     remove_left_over(folder.path / "no" / "folder");
     std::ofstream(folder.path / fmt::format(".model.tmp-{}-0", getppid())) << "is being written by another";
+    std::ofstream(folder.path / ".other.tmp-999999999-0") << "another file's";
     remove_left_over(path);
-    CHECK(folder.files() == 3);
+    CHECK(folder.files() == 4);
 }
 
 TEST_CASE("errors name the path and the reason") {

@@ -126,3 +126,7 @@ TEST_CASE("the help names the question and each option with its default") {
         CHECK(text.find(line) != std::string::npos);
     }
 }
+
+TEST_CASE("the help tells the default of a number that is no whole one, too") {
+    CHECK(help_text(info).find("  --dropout X      share that is dropped (0.1)\n") != std::string::npos);
+}

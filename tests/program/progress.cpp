@@ -102,3 +102,23 @@ TEST_CASE("on a terminal the line is redrawn at most ten times a second, within 
     CHECK(drawn >= 1);
     CHECK(drawn <= seconds * 10);
 }
+
+TEST_CASE("speed and the time left are those of the steps that are over and of those that are not") {
+    const auto written = on_a_terminal(100, [] {
+        Progress progress("a", 4);
+        for (int step = 0; step < 4; ++step) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(600));
+            progress.advance(6'000'000, 2.5);
+        }
+    });
+    if (!written) return;
+    INFO(*written);
+    CHECK(written->find("1/4  loss 2.500  ") != std::string::npos);
+    CHECK(written->find("0:02 left") != std::string::npos);
+    const std::string last = written->substr(std::min(written->find("4/4"), written->size()));
+    CHECK(last.find("0:00 left") != std::string::npos);
+    const std::size_t speed = last.find("loss 2.500");
+    const double thousands = std::atof(last.c_str() + std::min(speed, last.size() - 10) + 10);
+    CHECK(thousands > 1000);    // on a machine that has much else to do
+    CHECK(thousands <= 10'000);
+}

@@ -165,3 +165,15 @@ TEST_CASE("after Ctrl-C no claim counts") {
     CHECK(outcome.status == 130);
     CHECK(outcome.out == "interrupted: the claims are not checked\n");
 }
+
+TEST_CASE("Ctrl-C ends in 130, whatever the program says of it") {
+    const Outcome outcome = run_in_child([] {
+        char name[] = "x";
+        char* arguments[] = {name};
+        return run_program(1, arguments, {.name = "x", .question = "?", .out = {}, .data = {}, .own = {}}, [](const Options&) {
+            raise(SIGINT);
+            return 1;
+        });
+    });
+    CHECK(outcome.status == 130);
+}

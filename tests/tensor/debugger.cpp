@@ -17,8 +17,14 @@
 #include "lookback/ops/matmul.h"
 #include "lookback/ops/shape.h"
 #include "lookback/ops/softmax.h"
+#include "lookback/tensor/gradient_check.h"
 #include "lookback/tensor/node.h"
 #include "lookback/tensor/scope.h"
+#include "program/child.h"
+
+namespace lookback::kernels {
+bool use_reference();    // kernels/kernels.h
+}
 
 using namespace lookback;
 using Values = std::vector<real>;
@@ -257,4 +263,57 @@ TEST_CASE("who called the op is known in a debug build") {
     while (y.node->callers[depth]) ++depth;
     CHECK(depth >= 3);    // exp, this test, main
     CHECK(depth <= 12);
+}
+
+namespace {
+
+namespace op {
+
+// y = x                    dx = dy, but for one element
+struct WrongAt final : Node {
+    std::size_t place = 0;
+    real with = 0;
+    void forward() override { std::copy_n(inputs[0].data(), size, data); }
+    void backward() override {
+        for (std::size_t i = 0; i < size; ++i) grad_of(0)[i] += i == place ? with : grad[i];
+    }
+};
+
+}    // namespace op
+
+}    // namespace
+
+TEST_CASE("a gradient that is wrong at one element, or NaN there, is found there by both checks") {
+    const Unchecked unchecked;
+    const Tensor x = Tensor({3}, {1, 2, 3}).requires_grad().named("x");
+    const auto wrong_at = [&x](std::size_t place, real with) {
+        return [&x, place, with] {
+            auto* node = new op::WrongAt;
+            node->place = place;
+            node->with = with;
+            return record(node, "wrong_at", {3}, {x}, Where::current());
+        };
+    };
+    const real not_a_number = std::numeric_limits<real>::quiet_NaN();
+    CHECK(std::isinf(check_gradient(wrong_at(1, not_a_number), {x}).worst));
+    const GradientCheck check = check_gradient(wrong_at(2, 40), {x});
+    CHECK(check.worst > 0.1);
+    CHECK(contains(check.where, "element 2 of x (3): analytic 40"));
+    const Tensor y = wrong_at(1, not_a_number)();
+    CHECK(contains(lookback_check_node(y.node), "WRONG, element 1"));
+}
+
+TEST_CASE("the environment asked for plain loops" * doctest::skip()) { CHECK(kernels::use_reference()); }
+TEST_CASE("the environment asked for a trace" * doctest::skip()) { CHECK(tracing); }
+
+TEST_CASE("LOOKBACK_REFERENCE=1 and LOOKBACK_TRACE=1 are heard, and 0 is no 1") {
+    for (const auto& [name, test] : {std::pair("LOOKBACK_REFERENCE", "*plain loops"), std::pair("LOOKBACK_TRACE", "*a trace")})
+        for (const char* value : {"0", "1"}) {
+            const Outcome outcome = run_in_child([&, variable = name, asked = std::string("-tc=") + test] {
+                setenv(variable, value, 1);
+                execl("/proc/self/exe", "test", "-ns", asked.c_str(), nullptr);
+                return 9;
+            });
+            CHECK(outcome.status == (*value == '1' ? 0 : 1));
+        }
 }

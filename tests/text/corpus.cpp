@@ -103,6 +103,12 @@ TEST_CASE("a pair that is wrong is named by file and line, with what to do") {
           "DIR/x.tsv:2: byte 6 of the line, 0xE9, is not UTF-8: save the file as UTF-8");
 }
 
+TEST_CASE("a tab is no blank, and one CR ends a line") {
+    const Folder folder;
+    CHECK(folder.pairs_message("a\tb\n\t\n").starts_with("DIR/x.tsv:2: the source sentence is empty"));
+    CHECK(folder.pairs_message("a\tb\r\r\n").starts_with("DIR/x.tsv:1: byte 4 of the line, 0x0D, is a control character"));
+}
+
 TEST_CASE("a byte order mark begins a file and is refused elsewhere, where it would be an unseen part of a word") {
     const Folder folder;
     CHECK(folder.pairs_message("\xEF\xBB\xBFGo\tVa\n") == "no BadInput");
@@ -241,4 +247,39 @@ TEST_CASE("a line of a vocabulary that is wrong is named by file and line") {
     CHECK(message("") == "DIR/words.txt: the file ends before the four reserved tokens do: is it a vocabulary?");
     CHECK(folder.message_of([&] { read_vocabulary(folder.path / "none"); }) ==
           "DIR/none: no such file: a vocabulary has one token a line");
+}
+
+TEST_CASE("a file whose name only ends in test is no test, and the first place beyond a sentence is outside") {
+    const Folder folder;
+    for (const char* name : {"train.tsv", "valid.tsv", "test-1.tsv", "latest.tsv"}) folder.write(name, "a b\tx\n");
+    CHECK(read_corpus(folder.path).tests.size() == 1);
+    folder.write("test-1.align", "2-0\n");
+    CHECK(folder.corpus_message().starts_with("DIR/test-1.align:1: the link 2-0 points outside its pair"));
+}
+
+TEST_CASE(
+    "a corpus is refused for a sentence that is too long on either side, and where more than half of the words are unknown") {
+    const auto with = [](const auto& change) {
+        Corpus corpus;
+        corpus.source = Vocabulary::listed({"a", "b"});
+        corpus.target = Vocabulary::listed({"x"});
+        corpus.train = {{{"a", "b"}, {"x"}}};
+        corpus.tests = {{"test-1", {{{"a", "b"}, {"x", "x"}}}, {}}};
+        change(corpus);
+        try {
+            check_for(corpus, 3, "DIR");
+        } catch (const BadInput& error) {
+            return std::string(error.what());
+        }
+        return "no BadInput"s;
+    };
+    CHECK(with([](Corpus&) {}) == "no BadInput");
+    CHECK(with([](Corpus& c) {
+              c.tests[0].pairs[0].target = {"x", "x", "x"};
+          }).starts_with("DIR/test-1.tsv: pair 1 has 4 tokens with </s>, the model reads 3"));
+    CHECK(with([](Corpus& c) { c.train[0].target = {"x", "x", "x"}; }).starts_with("DIR/train.tsv: pair 1 has 4 tokens"));
+    CHECK(with([](Corpus& c) { c.tests[0].pairs = {{{"a", "q"}, {"x"}}}; }) == "no BadInput");    // just half
+    CHECK(with([](Corpus& c) {
+              c.tests[0].pairs = {{{"q"}, {"x"}}};
+          }).starts_with("DIR/test-1.tsv: the model knows less than half of the words"));
 }

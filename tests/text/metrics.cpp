@@ -56,3 +56,9 @@ TEST_CASE("metrics refuse what does not fit together") {
     CHECK_THROWS_WITH_AS(alignment_accuracy(Maps{torn}, Gold{Alignment{}}),
                          "alignment_accuracy: 1 weights do not fill map 0 of 1 x 2", std::invalid_argument);
 }
+
+TEST_CASE("a link outside a map is told with the number of the map") {
+    const Maps maps = {{1, 1, {1}}, {1, 1, {1}}};
+    CHECK_THROWS_WITH_AS(alignment_accuracy(maps, Gold{{{0, 0}}, {{0, 1}}}), doctest::Contains("outside map 1 of"),
+                         std::invalid_argument);
+}
