@@ -276,7 +276,7 @@ int bottleneck(const Options& options) {
     const Line line = line_through(walls);
     const auto all_right = [](const Run& run) { return std::ranges::min(run.exact_match) >= 0.5; };
     if (std::ranges::any_of(runs, all_right)) {
-        fmt::print("\n2. Half of the sentences are right, and more: these are too short to show the wall\n");
+        fmt::print("\n2. Not all sizes fall below a half: these sentences are too short to show the wall\n");
     } else {
         fmt::print("\n2. Half of the sentences are right at {:.1f} words: the wall\n", fmt::join(walls, ", "));
         fmt::print("   each doubling of the vector buys {:.1f} words: a line that misses by {:.1f} at most\n", line.slope,

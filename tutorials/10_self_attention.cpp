@@ -301,8 +301,8 @@ std::array<int, 4> ops_between(int n) {
 
 // ---- 6. The experiment -----------------------------------------------------------------------------------------------------
 
-AttentionMap map_of(const char* title, std::vector<std::string> words,
-                    const Tensor& weights) {    // (1, 5, 5): the last row is <pad>'s
+// weights (1, 5, 5), of which the last row is that of <pad>
+AttentionMap map_of(const char* title, std::vector<std::string> words, const Tensor& weights) {
     words.push_back("</s>");
     AttentionMap map{title, words, words, {weights.data(), weights.data() + 20}, {}};
     map.columns.push_back("<pad>");

@@ -17,7 +17,7 @@ Visit within(std::string prefix, const Visit& visit) {
 }
 
 void zero_grad_of(const std::string&, Tensor& parameter) {
-    if (parameter.node->requires_grad) parameter.zero_grad();
+    if (!parameter || parameter.node->requires_grad) parameter.zero_grad();    // which tells an empty one
 }
 
 Tensor uniform_parameter(Shape shape, double bound, Random& random) {
