@@ -5,27 +5,13 @@
 #include <algorithm>
 
 #include "lookback/program/error.h"
+#include "program/utf8.h"
 
 namespace lookback::json {
 
 namespace {
 
 int as_byte(char c) { return static_cast<unsigned char>(c); }
-
-// Bytes of the UTF-8 character that `text` begins with; 0 if that is none (RFC 3629, section 4).
-std::size_t character_size(std::string_view text) {
-    const auto byte = [&](std::size_t i) { return i < text.size() ? as_byte(text[i]) : 0; };
-    const int lead = byte(0);
-    if (lead < 0x80) return 1;
-    if (lead < 0xC2 || lead > 0xF4) return 0;
-    const int lowest = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-    const int highest = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-    if (byte(1) < lowest || byte(1) > highest) return 0;
-    const std::size_t size = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    for (std::size_t i = 2; i < size; ++i)
-        if (byte(i) < 0x80 || byte(i) > 0xBF) return 0;
-    return size;
-}
 
 }    // namespace
 

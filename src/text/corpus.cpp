@@ -10,6 +10,7 @@
 
 #include "lookback/program/error.h"
 #include "lookback/program/file.h"
+#include "program/utf8.h"
 
 namespace lookback {
 
@@ -60,27 +61,12 @@ class Lines {
 
 bool is_blank(std::string_view line) { return line.find_first_not_of(' ') == std::string_view::npos; }
 
-// Bytes of the UTF-8 character beyond ASCII that `text` begins with; 0 if that is none. The limits of the second byte
-// shut out overlong forms, surrogates and what lies beyond U+10FFFF (RFC 3629, section 4).
-std::size_t character_size(std::string_view text) {
-    const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0; };
-    const int lead = byte(0);
-    if (lead < 0xC2 || lead > 0xF4) return 0;
-    const int lowest = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-    const int highest = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-    if (byte(1) < lowest || byte(1) > highest) return 0;
-    const std::size_t size = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    for (std::size_t i = 2; i < size; ++i)
-        if (byte(i) < 0x80 || byte(i) > 0xBF) return 0;
-    return size;
-}
-
 // Control characters are refused too: NUL is the mark of UTF-16 or of no text at all, a bare CR hides a line's end, and
 // an escape would reach the reader's terminal.
 void check_characters(const Lines& lines, std::string_view line) {
     for (std::size_t i = 0; i < line.size();) {
         const int byte = static_cast<unsigned char>(line[i]);
-        const std::size_t size = byte < 0x80 ? 1 : character_size(line.substr(i));
+        const std::size_t size = character_size(line.substr(i));
         if (size == 0)
             lines.fail(fmt::format("byte {} of the line, 0x{:02X}, is not UTF-8: save the file as UTF-8", i + 1, byte));
         if ((byte < 0x20 && byte != '\t') || byte == 0x7F) {
