@@ -243,13 +243,17 @@ TEST_CASE("a damaged checkpoint is refused by what is wrong with it, and nothing
     CHECK(load_checkpoint(other.training, path));
 }
 
+static std::string first_checkpoint(Run<FixedVector>& run, const std::filesystem::path& path) {
+    run.step();
+    save_checkpoint(run.training, path);
+    return read_file(path);
+}
+
 TEST_CASE("what could not be loaded again is not saved, and the checkpoint before is whole") {
     const Folder folder;
     const std::filesystem::path path = folder.path / "x";
     Run<FixedVector> run;
-    run.step();
-    save_checkpoint(run.training, path);
-    const std::string before = read_file(path);
+    const std::string before = first_checkpoint(run, path);
     run.step();
     run.training.adam.second_moment[1].data()[3] = std::numeric_limits<real>::infinity();
     CHECK(error_of([&] {
@@ -262,9 +266,7 @@ TEST_CASE("a checkpoint that does not fit on the disk is an error that says so, 
     const Folder folder;
     const std::filesystem::path path = folder.path / "x";
     Run<FixedVector> run;
-    run.step();
-    save_checkpoint(run.training, path);
-    const std::string before = read_file(path);
+    const std::string before = first_checkpoint(run, path);
     const Outcome outcome = run_in_child([&] {
         run.step();
         signal(SIGXFSZ, SIG_IGN);    // so that the write fails, as on a full disk
