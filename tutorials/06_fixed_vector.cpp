@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 
 #include "lookback/decode/evaluate.h"
 #include "lookback/draw/svg.h"
@@ -198,6 +199,8 @@ double last_right_if_taught(const Translator& model, const std::vector<Example>&
     return right / static_cast<double>(examples.size());
 }
 
+constexpr std::size_t least_width = std::string_view("last word right").size();    // of the columns below it
+
 void examine(Run& run, const Corpus& corpus, Workers& workers) {
     for (const Corpus::Test& test : corpus.tests) {
         const std::vector<Example> examples = read(test.pairs, corpus, run.reversed);
@@ -212,11 +215,13 @@ void examine(Run& run, const Corpus& corpus, Workers& workers) {
         run.first_right.push_back(first / static_cast<double>(examples.size()));
         run.last_right.push_back(last / static_cast<double>(examples.size()));
     }
-    fmt::print("   {:<20}{:5.2f}", run.name, run.loss);
-    for (const double share : run.exact_match) fmt::print("{:5.2f}", share);
-    fmt::print(" ");
-    for (const double share : run.last_right) fmt::print("{:5.2f}", share);
-    fmt::print("\n");
+    const auto columns = [](const std::vector<double>& shares) {
+        std::string text;
+        for (const double share : shares) text += fmt::format("{:5.2f}", share);
+        return text;
+    };
+    fmt::print("   {:<20}{:5.2f}{:>{}} {:>{}}\n", run.name, run.loss, columns(run.exact_match), least_width,
+               columns(run.last_right), least_width);
 }
 
 LineChart score_chart(const std::vector<Run>& runs) {
@@ -265,7 +270,7 @@ int fixed_vector(const Options& options) {
     const auto far = std::ranges::find_if(corpus.train, [](const Pair& pair) { return pair.source.size() == 17; });
     compare_ways(runs, far == corpus.train.end() ? corpus.train[0] : *far, corpus);
 
-    const std::size_t width = std::max<std::size_t>(5 * corpus.tests.size(), 15);    // of one test: that of "last word right"
+    const std::size_t width = std::max(5 * corpus.tests.size(), least_width);
     fmt::print("\n\n2. Each learns from the same {} batches of {}\n   {:<20} loss{:>{}}{:>{}}\n   {:<25}", options.steps,
                batch_size, "vector given", "exact match", width, "last word right", width + 1, "");
     std::string names;

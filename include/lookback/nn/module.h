@@ -29,9 +29,10 @@ Visit within(std::string prefix, const Visit& visit);
 Tensor uniform_parameter(Shape shape, double bound, Random& random);
 Tensor constant_parameter(Shape shape, double value);
 
-// First beat of a training step: gradients to zero, node ids to #1. A parameter that does not require a gradient gets none, and so
-// no optimiser changes it.
+// Its gradient to zero. A parameter that does not require one gets none, and so no optimiser changes it.
 void zero_grad_of(const std::string& name, Tensor& parameter);
+
+// First beat of a training step: all gradients to zero, node ids to #1.
 template <class Model>
 void zero_grad(Model& model) {
     restart_node_ids();
