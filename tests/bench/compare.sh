@@ -1,10 +1,11 @@
 #!/bin/sh
-# sh tests/bench/compare.sh [SECONDS] [RUNS]: translate_bench and, where python3-torch is installed, the same models in PyTorch, in
-# turn on the same file. Prints the median of the runs (8 s, 5 runs) of each, and ratios. PyTorch has one thread, with which it is faster here.
+# sh tests/bench/compare.sh [SECONDS] [RUNS] [STEPS]: translate_bench and, where python3-torch is installed, the same models in PyTorch,
+# in turn on the same file: training for SECONDS (8), then greedy decoding after STEPS (300) of training, so that both decode with models
+# that have learned as much. Prints the median of the runs (5) of each, and ratios. PyTorch has one thread, with which it is faster here.
 set -eu
 root=$(CDPATH= cd -- "$(dirname -- "$0")/../.." && pwd -P)
 . "$root/tutorials/setup.sh"
-seconds=${1-8} runs=${2-5}
+seconds=${1-8} runs=${2-5} steps=${3-300}
 configure "$root/.build/release"
 build "$root/.build/release" tests/bench/translate_bench
 bench=$root/.build/release/tests/bench/translate_bench
@@ -26,12 +27,18 @@ median() {
 compare() {
     name=$(echo "$*" | tr -d ' -')
     for run in $(seq "$runs"); do
-        [ -z "$python" ] || "$python" "$root/tests/bench/torch_translate.py" "$train" "$@" --seconds "$seconds" >>"$results/torch-$name"
-        for threads in 1 2; do "$bench" "$train" "$@" --seconds "$seconds" --threads $threads >>"$results/$threads-$name"; done
+        for until in seconds steps; do
+            [ $until = seconds ] && limit="--seconds $seconds" || limit="--steps $steps"
+            [ -z "$python" ] || "$python" "$root/tests/bench/torch_translate.py" "$train" "$@" $limit >>"$results/torch-$name-$until"
+            for threads in 1 2; do
+                "$bench" "$train" "$@" $limit --threads $threads >>"$results/$threads-$name-$until"
+            done
+        done
     done
-    for field in tokens_per_second batch_1 batch_64 words_1 words_64 peak_mib seconds_to_first_step; do
-        one=$(median "1-$name" $field) two=$(median "2-$name" $field) torch=-
-        [ -z "$python" ] || torch=$(median "torch-$name" $field)
+    for field in tokens_per_second peak_mib seconds_to_first_step batch_1 batch_64 words_1 words_64; do
+        case $field in *_1 | *_64) until=steps ;; *) until=seconds ;; esac
+        one=$(median "1-$name-$until" $field) two=$(median "2-$name-$until" $field) torch=-
+        [ -z "$python" ] || torch=$(median "torch-$name-$until" $field)
         echo "$*" "$field" "$one" "$two" "$torch" | awk '{
             ratio1 = ratio2 = "-"
             if ($NF != "-" && $NF > 0) { ratio1 = sprintf("%.2f", $(NF - 2) / $NF); ratio2 = sprintf("%.2f", $(NF - 1) / $NF) }

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The models of translate_bench in PyTorch: what a user would write instead. Same sizes, batches, optimiser and fields of JSON.
 
-    torch_translate.py TRAIN.tsv {fixed,attention,transformer} [--seconds 20] [--batch 64] [--threads 1] [--width 128]
+    torch_translate.py TRAIN.tsv {fixed,attention,transformer} [--seconds 20 | --steps N] [--batch 64] [--threads 1] [--width 128]
 """
 import time
 
@@ -160,6 +160,7 @@ def main():
     parser.add_argument("train")
     parser.add_argument("model", choices=["fixed", "attention", "transformer"])
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--width", type=int, default=128)
@@ -185,7 +186,7 @@ def main():
         tokens += (y[:, 1:] != PAD).sum().item()
         steps += 1
         first = first or time.time() - START
-        if busy >= options.seconds:
+        if steps == options.steps or (not options.steps and busy >= options.seconds):
             break
 
     model.eval()

@@ -1,7 +1,8 @@
 // How fast do the three models of 12_contrast train and translate? Sizes, batches and optimiser are those of a PyTorch program that
 // a user would write instead (torch_translate.py, run beside this by compare.sh), and so are the fields of the one line of JSON.
 //
-//     translate_bench TRAIN.tsv {fixed,attention,transformer} [--seconds 20] [--batch 64] [--threads 2] [--width 128]
+//     translate_bench TRAIN.tsv {fixed,attention,transformer} [--seconds 20 | --steps N] [--batch 64] [--threads 2]
+//                     [--width 128]
 //
 // Embedding 64, hidden 128 (attention: 64 each way, a score of 128); Transformer: 4 heads, 2 + 2 layers, feed-forward 4 widths,
 // pre-norm. Adam, gradient norm clipped at 1, no dropout, batches of like length. --width is the width of the Transformer, and the
@@ -33,10 +34,11 @@ namespace {
 struct Settings {
     std::string file, model;
     double seconds = 20;
+    int steps = 0;    // 0: as many as the seconds allow
     int batch = 64, threads = 2, width = 128;
 };
 
-// A second. The words, </s> among them, are the fairer measure: a model that has learned little ends its sentences too early or not at all.
+// A second; the words with </s>. Sentences compare only models that have learned as much: who has learned little ends them too early.
 struct GreedySpeed {
     double sentences, words;
 };
@@ -64,6 +66,15 @@ GreedySpeed greedy_speed(const Model& model, const std::vector<Example>& example
     return {count / seconds, static_cast<double>(words) / seconds};
 }
 
+// torch.nn.Embedding starts normal with deviation 1, our translators with 0.1: they learn more slowly at first, and after the same
+// seconds would be asked to translate as models that know less.
+template <class Model>
+Model started_as_in_torch(Model model, Random& random) {
+    for (Embedding* embedding : {&model.source_embedding, &model.target_embedding})
+        *embedding = Embedding(embedding->weight.size(0), embedding->weight.size(1), random, 1);
+    return model;
+}
+
 struct Training {
     int steps = 0;
     double tokens_per_second, loss, seconds_to_first_step;
@@ -79,7 +90,7 @@ Training train(Model& model, int shard_count, double learning_rate, const std::v
     Training training;
     double busy = 0;
     long tokens = 0;
-    while (busy < settings.seconds) {
+    while (settings.steps ? training.steps < settings.steps : busy < settings.seconds) {
         const Batch batch = stream.next();
         const Stopwatch watch;
         std::vector<Batch> parts = shards(batch, shard_count);
@@ -131,6 +142,8 @@ int main(int argc, char** argv) {
         if (*end != 0 || number > 1e6 || (argument != "--seconds" && number != std::floor(number))) number = -1;
         if (argument == "--seconds" && number > 0)
             settings.seconds = number, ++i;
+        else if (argument == "--steps" && number >= 1)
+            settings.steps = static_cast<int>(number), ++i;
         else if (argument == "--batch" && number >= 1)
             settings.batch = static_cast<int>(number), ++i;
         else if (argument == "--threads" && number >= 1)
@@ -147,8 +160,8 @@ int main(int argc, char** argv) {
     if (settings.file.empty() ||
         (settings.model != "fixed" && settings.model != "attention" && settings.model != "transformer")) {
         std::fputs(
-            "usage: translate_bench TRAIN.tsv {fixed,attention,transformer} [--seconds 20] [--batch 64] [--threads 2] "
-            "[--width 128]\n",
+            "usage: translate_bench TRAIN.tsv {fixed,attention,transformer} [--seconds 20 | --steps N] [--batch 64] "
+            "[--threads 2] [--width 128]\n",
             stderr);
         return 2;
     }
@@ -163,9 +176,10 @@ int main(int argc, char** argv) {
         Random random(1);
         const int V = source.size(), W = target.size(), H = settings.width;
         if (settings.model == "fixed") {
-            measure(FixedVector(V, W, random, 64, H), 6, 2e-3, examples, settings, since_start);
+            measure(started_as_in_torch(FixedVector(V, W, random, 64, H), random), 6, 2e-3, examples, settings, since_start);
         } else if (settings.model == "attention") {
-            measure(AttentionTranslator(V, W, random, 64, H, H), 6, 2e-3, examples, settings, since_start);
+            measure(started_as_in_torch(AttentionTranslator(V, W, random, 64, H, H), random), 6, 2e-3, examples, settings,
+                    since_start);
         } else {
             const TransformerOptions options{.size = H, .heads = 4, .feed_forward = 4 * H};
             measure(TransformerTranslator(V, W, random, options), 8, 1e-3, examples, settings, since_start);
