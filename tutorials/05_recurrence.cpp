@@ -383,7 +383,7 @@ int main(int argc, char** argv) {
 // Exercises (solutions/05_recurrence.md)
 //   1. Start with open gates: add 3 to bias_ih of the GRU's z and of the LSTM's f. What comes back before training, and after it?
 //   2. In a debugger: stop in ways_back, then in op::GruCell::backward, and follow the gradient over 20 words. What remains?
-//   3. An RNN that begins with the identity as weight_hh passes all back, too. Does it learn what the gates learn?
+//   3. An RNN that begins with the identity as weight_hh passes more back, too. Does it learn what the gates learn?
 //
 // Break it: change one line, say what will happen, run
 //   written = (1 - z) * n, held = z * h     written = z * n, held = (1 - z) * h: as Cho et al. write z, or not?

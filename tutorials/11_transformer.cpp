@@ -320,9 +320,12 @@ int main(int argc, char** argv) {
 //   (1 / std::sqrt(...))             1: the first table, and then the last. Which model minds most, and why?
 //
 // Questions
-//   Where is a word's place in the sentence known to attention?  Nowhere but in x: embed adds it. Without, order changes nothing.
-//   Which line lets a gradient reach the first layer without passing any attention?  return residual ? x + change : change.
+//   Where is a word's place in the sentence known to attention?  In x: embed adds it. Without, the order of the source changes
+//     nothing; that of the target a little, since the causal mask lets each word see only those before it (10, exercise 3).
+//   Which line lets a gradient reach the decoder's first layer without passing any attention?  return residual ? x + change : change.
+//     (To the encoder each gradient passes one, the look across.)
 //   Why has one head as many weights as four?  They are (C, C) matrices either way; heads only decide which of the C numbers
 //     are compared with each other.
-//   Why does no word of the future have an effect, and not just a small one?  Its weight is 0, not e to a large negative number.
+//   Why does no word of the future have an effect, and not just a small one?  Its weight is exactly 0. (Who adds -1e9 to its score
+//     has that in a float, too, unless all is hidden: then each place gets the same share, and here none.)
 //   What is computed at once here that an RNN computes step by step?  All places of a sentence, within a layer, while it learns.

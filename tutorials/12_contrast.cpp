@@ -3,8 +3,8 @@
 // Three models learn to translate the same sentences: an RNN that squeezes each sentence into one vector (06), an RNN that may
 // look back at every word (08), and a Transformer (11), which does nothing but look. They are about as large as each other, learn for as
 // long, and see the same batches in the same order (the fixed vector, whose step costs half, twice as many). The one that looks back
-// also reads both ways and sees the word before as it says the next; that alone helps with one clause (0.80 for 0.40) and not
-// with three (08, "a look without a choice").
+// also reads both ways, and its output layer sees the look and the word before; the latter alone helps with one clause (0.80 for
+// 0.40) and not with three (08, "a look without a choice").
 //
 // What you will see   a table and a chart of exact match against length, translations right and wrong, and where the models
 //                     looked; pictures and figures for the same in the folder contrast/
