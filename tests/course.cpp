@@ -13,6 +13,7 @@
 
 #include "lookback/draw/figure.h"
 #include "lookback/program/file.h"
+#include "lookback/program/screen.h"
 
 using namespace lookback;
 namespace fs = std::filesystem;

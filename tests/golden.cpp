@@ -222,7 +222,7 @@ void run_clip_grad_norm(Case& c) {    // in.* are gradients
         parameter.zero_grad();
         std::copy_n(gradient.data(), gradient.size(), parameter.grad());
     }
-    const double norm = clip_grad_norm(std::vector(parameters), c.number("max_norm"));
+    const double norm = clip_grad_norm(parameters, c.number("max_norm"));
     c.output("norm", Tensor::scalar(static_cast<real>(norm)));
     for (std::size_t i = 0; i < parameters.size(); ++i) {
         const real* clipped = parameters[i].grad();

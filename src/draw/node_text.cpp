@@ -12,7 +12,7 @@
 #include <set>
 #include <typeinfo>
 
-#include "lookback/draw/figure.h"
+#include "lookback/program/screen.h"
 
 namespace lookback {
 

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "draw/range.h"
+#include "lookback/program/screen.h"
 
 namespace lookback::svg {
 

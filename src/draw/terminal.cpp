@@ -1,15 +1,10 @@
 #include "lookback/draw/terminal.h"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
 #include <numeric>
 #include <stdexcept>
 #include <utility>
@@ -70,22 +65,6 @@ std::string cell(double weight, int width, const Style& style) {
 }
 
 }    // namespace
-
-Style style_of(std::FILE* stream) {
-    Style style;
-    const char* term = std::getenv("TERM");
-    style.screen = ::isatty(::fileno(stream)) && term && *term && std::strcmp(term, "dumb") != 0;
-    if (!style.screen) return style;
-    const char* no_colour = std::getenv("NO_COLOR");
-    style.colour = !no_colour || !*no_colour;
-    int columns = 0;
-    winsize size = {};
-    if (const char* text = std::getenv("COLUMNS")) std::from_chars(text, text + std::strlen(text), columns);
-    const bool known = ::ioctl(::fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-    if (known && (columns <= 0 || columns > size.ws_col)) columns = size.ws_col;
-    if (columns > 0) style.width = std::clamp(columns, 20, 1000);
-    return style;
-}
 
 std::string line_chart(const LineChart& chart, const Style& style, int rows) {
     check(chart);

@@ -2,7 +2,7 @@
 
 #include <cstddef>
 
-#include "lookback/tensor/real.h"
+#include "lookback/real.h"
 
 // Plain functions over plain arrays: the arithmetic of the whole library, and the only place with blocking and SIMD.
 //

@@ -11,7 +11,7 @@
 #include <immintrin.h>
 #endif
 
-#include "lookback/tensor/real.h"
+#include "lookback/real.h"
 
 // A register full of numbers: the vector extension of g++ and clang++, whose + - * / < ?: work lane by lane. (libstdc++ 12's
 // std::experimental::simd calls fma one lane at a time, so the fused multiply-add is spelled out here.)

@@ -80,13 +80,13 @@ AttentionTranslator::AttentionTranslator(int source_vocabulary, int target_vocab
     if (hidden % 2 != 0) reject(fmt::format("AttentionTranslator: a state of {} cannot be read half each way", hidden), where);
 }
 
-AttentionTranslator::State AttentionTranslator::encode(const Ids& source, const std::vector<int>& lengths) const {
+AttentionTranslator::State AttentionTranslator::start(const Ids& source, const std::vector<int>& lengths) const {
     const Gru::Output encoded = (Scope("encoder"), encoder(source, source_embedding, lengths));
     return {encoded.state, encoded.y, attention.prepare(encoded.y), key_padding(source), {}};
 }
 
 Tensor AttentionTranslator::operator()(const Batch& batch, Tensor* weights) const {
-    const State state = encode(batch.source, batch.source_lengths);
+    const State state = start(batch.source, batch.source_lengths);
     const int B = batch.size(), T = batch.target_in.shape[1], H = decoder.hidden();
     const Tensor embedded = target_embedding(batch.target_in);    // (B, T, E)
     const Tensor from_tokens = embedded_linear(batch.target_in, target_embedding, decoder.weight_ih, decoder.bias_ih,
@@ -98,8 +98,8 @@ Tensor AttentionTranslator::operator()(const Batch& batch, Tensor* weights) cons
         const Scope scope("step", t);
         const Attended attended = attention(reshape(h, {B, 1, H}), state.prepared, state.memory, state.key_padding);
         const Tensor context = reshape(attended.context, {B, -1});    // (B, H)
-        h = decoder.step(select(from_tokens, 1, t) + linear(context, decoder.weight_ih, {}, context_columns(target_embedding)),
-                         h);
+        const Tensor from_token = select(from_tokens, 1, t);
+        h = decoder.step(from_token + linear(context, decoder.weight_ih, {}, context_columns(target_embedding)), h);
         hidden.push_back(h);
         contexts.push_back(context);
         if (weights) looks.push_back(select(attended.weights, 1, 0));
@@ -112,10 +112,6 @@ Tensor AttentionTranslator::look(const Batch& batch) const {
     Tensor weights;
     (*this)(batch, &weights);
     return weights;
-}
-
-AttentionTranslator::State AttentionTranslator::start(const Ids& source, const std::vector<int>& lengths) const {
-    return encode(source, lengths);
 }
 
 Tensor AttentionTranslator::step(const std::vector<int>& tokens, State& state) const {

@@ -35,7 +35,8 @@ Tensor AdditiveAttention::prepare(const Tensor& memory) const { return key(memor
 
 Attended AdditiveAttention::operator()(const Tensor& q, const Tensor& prepared, const Tensor& memory,
                                        const Tensor& key_padding) const {
-    return attend(additive_scores(query(q), prepared, as_vector(energy)), memory, key_padding);
+    const Tensor asked = query(q), v = as_vector(energy);
+    return attend(additive_scores(asked, prepared, v), memory, key_padding);
 }
 
 void AdditiveAttention::parameters(const Visit& visit) {

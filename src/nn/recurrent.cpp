@@ -27,11 +27,11 @@ Cell::Cell(int gates, int input, int hidden, Random& random) {
 Tensor Cell::project(const Tensor& x, Where where) const { return linear(x, weight_ih, bias_ih, where); }
 
 // projected (B, G H), state (B, size)
-static void check_state(const Tensor& state, const Tensor& projected, int size) {
+static void check_state(const Tensor& state, const Tensor& projected, int size, const Where& where) {
     if (state.shape() != Shape{projected.size(0), size})
         reject(fmt::format("recurrent: a state {} is needed, not {}", to_string({projected.size(0), size}),
                            to_string(state.shape())),
-               Where::current());
+               where);
 }
 
 void Cell::parameters(const Visit& visit) {
@@ -41,17 +41,20 @@ void Cell::parameters(const Visit& visit) {
     visit("bias_hh", bias_hh);
 }
 
-Tensor RnnCell::step(const Tensor& projected, const Tensor& h) const {
-    check_state(h, projected, state_size());
+Tensor RnnCell::step(const Tensor& projected, const Tensor& h, Where where) const {
+    check_state(h, projected, state_size(), where);
     return tanh(projected + linear(h, weight_hh, bias_hh));
 }
 
-Tensor GruCell::step(const Tensor& projected, const Tensor& h) const { return gru_cell(projected, h, weight_hh, bias_hh); }
+Tensor GruCell::step(const Tensor& projected, const Tensor& h, Where where) const {
+    return gru_cell(projected, h, weight_hh, bias_hh, where);
+}
 
-Tensor LstmCell::step(const Tensor& projected, const Tensor& state) const {
+Tensor LstmCell::step(const Tensor& projected, const Tensor& state, Where where) const {
     const int H = hidden();
-    check_state(state, projected, state_size());
-    return lstm_cell(projected, slice(state, 1, 0, H), slice(state, 1, H, 2 * H), weight_hh, bias_hh);
+    check_state(state, projected, state_size(), where);
+    const Tensor h = slice(state, 1, 0, H), c = slice(state, 1, H, 2 * H);
+    return lstm_cell(projected, h, c, weight_hh, bias_hh, where);
 }
 
 Tensor LstmCell::output(const Tensor& state) const { return slice(state, 1, 0, hidden()); }
@@ -112,7 +115,8 @@ typename Recurrent<CellType>::Output Recurrent<CellType>::operator()(const Tenso
         reject(fmt::format("recurrent: an input (B, T, E) with E = {} and T > 0 is needed, not {}",
                            forward_cell.weight_ih.size(1), to_string(x.shape())),
                where);
-    return run(forward_cell.project(x), bidirectional ? backward_cell.project(x) : Tensor(), lengths, initial, where);
+    const Tensor forward = forward_cell.project(x), backward = bidirectional ? backward_cell.project(x) : Tensor();
+    return run(forward, backward, lengths, initial, where);
 }
 
 template <class CellType>
@@ -121,7 +125,8 @@ typename Recurrent<CellType>::Output Recurrent<CellType>::operator()(const Ids& 
     if (tokens.shape.size() != 2 || tokens.shape[1] == 0)
         reject(fmt::format("recurrent: tokens (B, T) with T > 0 are needed, not {}", to_string(tokens.shape)), where);
     const auto project = [&](const CellType& cell) { return embedded_linear(tokens, embedding, cell.weight_ih, cell.bias_ih); };
-    return run(project(forward_cell), bidirectional ? project(backward_cell) : Tensor(), lengths, {}, where);
+    const Tensor forward = project(forward_cell), backward = bidirectional ? project(backward_cell) : Tensor();
+    return run(forward, backward, lengths, {}, where);
 }
 
 template <class CellType>

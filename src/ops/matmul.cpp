@@ -46,7 +46,7 @@ struct Linear final : Node {
     void forward() override {
         const real *x = inputs[0].data(), *b = inputs.size() > 2 ? inputs[2].data() + row : nullptr;
         const Zeros zeros(b ? 0 : N);
-        times_weight_transposed(M, N, K, x, inputs[1], row, column, data, b ? b : zeros.data());
+        times_weight_transposed(M, N, K, x, inputs[1], data, b ? b : zeros.data(), row, column);
     }
     void backward() override {
         const real *x = inputs[0].data(), *W = inputs[1].data() + row * weight_width + column, *dy = grad;

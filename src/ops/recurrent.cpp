@@ -46,7 +46,7 @@ struct GruCell final : Node {
     void forward() override {
         const real *p = inputs[0].data(), *h = inputs[1].data(), *b = inputs[3].data();
         real *gates = saved_gates.resize(3 * size), *qn = saved_qn.resize(size);
-        times_weight_transposed(B, 3 * H, H, h, inputs[2], 0, 0, gates, b);
+        times_weight_transposed(B, 3 * H, H, h, inputs[2], gates, b);
         for (int row = 0; row < B; ++row)
             gru_row(H, p + row * 3 * H, h + row * H, gates + row * 3 * H, qn + row * H, data + row * H);
     }
@@ -85,7 +85,7 @@ struct GruSequence final : Node {
         std::copy_n(h0, B * H, h);
         const PackedWeights packed({inputs[2]});
         for (int step = 0; step < T; ++step, h += B * H, gates += B * 3 * H, qn += B * H) {
-            times_weight_transposed(B, 3 * H, H, h, inputs[2], 0, 0, gates, b);
+            times_weight_transposed(B, 3 * H, H, h, inputs[2], gates, b);
             for (int row = 0; row < B; ++row) {
                 const int out = row * T + place(step);
                 const real* before = h + row * H;
@@ -102,7 +102,7 @@ struct GruSequence final : Node {
     }
     void backward() override {
         const real *W = inputs[2].data(), *dy = grad;
-        real *dp = grad_of(0), *dh0 = grad_of(1), *dW = grad_of(2), *db = grad_of(3);
+        real *dp = grad_of(0), *dh0 = grad_of(1), *db = grad_of(3);
         const int rows = T * B;
         Buffer gradient_of_h, gradient_of_q;
         real *dh = gradient_of_h.resize(B * H), *dq = gradient_of_q.resize(rows * 3 * H);
@@ -125,7 +125,7 @@ struct GruSequence final : Node {
             kernels::gemm_nn(B, H, 3 * H, dq_step, 3 * H, W, H, dh, H);
         }
         if (dh0) kernels::accumulate(B * H, dh, dh0);
-        if (dW) kernels::gemm_tn(3 * H, H, rows, dq, 3 * H, saved_h.data, H, dW, H);
+        add_to_weight_grad(*this, 2, rows, 3 * H, H, dq, saved_h.data);
         for (int row = 0; db && row < rows; ++row) kernels::accumulate(3 * H, dq + row * 3 * H, db);
     }
 };
@@ -142,7 +142,7 @@ struct LstmCell final : Node {
         const real *p = inputs[0].data(), *h = inputs[1].data(), *c = inputs[2].data();
         const real* b = inputs[4].data();
         real *gates = saved_gates.resize(2 * size), *t = saved_t.resize(size / 2), *y = data;
-        times_weight_transposed(B, 4 * H, H, h, inputs[3], 0, 0, gates, b);
+        times_weight_transposed(B, 4 * H, H, h, inputs[3], gates, b);
         for (int row = 0; row < B; ++row, p += 4 * H, c += H, y += 2 * H, gates += 4 * H, t += H) {
             real *i = gates, *f = gates + H, *g = gates + 2 * H, *o = gates + 3 * H, *h_next = y, *c_next = y + H;
             kernels::accumulate(4 * H, p, gates);

@@ -6,11 +6,11 @@
 #include <new>
 #include <stdexcept>
 
-#include "lookback/draw/figure.h"
 #include "lookback/program/error.h"
 #include "lookback/program/file.h"
 #include "lookback/program/interrupt.h"
 #include "lookback/program/options.h"
+#include "lookback/program/screen.h"
 
 namespace lookback {
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 
+#include "kernels/kernels.h"
 #include "lookback/tensor/node.h"
 #include "lookback/tensor/tensor.h"
 #include "tensor/watch.h"
@@ -36,15 +36,12 @@ std::vector<Tensor> collect(const Tensor& output) {
     return found;
 }
 
-// "the first NaN is element 3 of #7 log (4), made at ...", or nothing if all elements are finite.
+// "the first NaN is element (3, 1) of #7 log (4, 2), made at ...", or nothing if all elements are finite.
 std::string describe_not_finite(const Node& node) {
-    const real* found = std::find_if_not(node.data, node.data + node.size, [](real x) { return std::isfinite(x); });
-    if (found == node.data + node.size) return {};
-    return fmt::format("the first {} is element {} of {}, made at {}",
-                       std::isnan(*found) ? "NaN"
-                       : *found > 0       ? "inf"
-                                          : "-inf",
-                       found - node.data, label(node), to_string(node.where));
+    const std::size_t bad = kernels::first_not_finite(node.size, node.data);
+    if (bad == node.size) return {};
+    return fmt::format("the first {} is {} of {}, made at {}", kind_of(node.data[bad]), element_text(node.shape, bad),
+                       label(node), to_string(node.where));
 }
 
 }    // namespace

@@ -1,6 +1,5 @@
 #include "tensor/memory.h"
 
-#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstdint>

@@ -5,7 +5,7 @@
 #include <iterator>
 #include <utility>
 
-#include "lookback/tensor/real.h"
+#include "lookback/real.h"
 
 namespace lookback {
 
@@ -24,7 +24,8 @@ class Buffer {
 
     real* resize(std::size_t new_count) {
         if (new_count != count) {
-            release_buffer(std::exchange(data, nullptr));    // which may be the end, if there is no memory
+            release_buffer(std::exchange(data, nullptr));
+            count = 0;    // should there be no memory
             data = acquire_buffer(new_count);
             count = new_count;
         }

@@ -25,6 +25,7 @@ namespace {
 
 constexpr bool is_double = std::is_same_v<real, double>;
 constexpr double step_size = is_double ? 1e-5 : 1e-2;    // of an element from -1 to 1; of others in proportion
+constexpr double tolerance = is_double ? 1e-6 : 1e-2;    // of the relative error
 
 // A buffer that is written to for a while.
 class Borrowed {
@@ -89,6 +90,44 @@ double replay(const std::vector<Node*>& ops, const Node* output) {
     return output->size > 0 ? static_cast<double>(output->data[0]) : 0;
 }
 
+// Below this a difference of slopes tells nothing: a slope is known to the rounding of all outputs that may move, over the step.
+double smallest_told(const Node& node) {
+    double squares = 0;
+    for (std::size_t i = 0; i < node.size; ++i)
+        squares += std::pow(static_cast<double>(node.data[i]) * static_cast<double>(node.grad[i]), 2);
+    const double noise = 4 * static_cast<double>(std::numeric_limits<real>::epsilon()) * std::sqrt(squares) / step_size;
+    return std::max(tolerance, noise / tolerance);
+}
+
+struct Comparison {
+    std::size_t checked = 0, kinks = 0;
+    double worst = -1;
+    std::string where;
+};
+
+// The gradients of the inputs beside the slopes of value(), for up to 32 elements of each.
+template <class Function>
+Comparison compare(const std::set<Node*>& inputs, const Function& value, double smallest) {
+    constexpr std::size_t most = 32;
+    Comparison result;
+    for (Node* input : inputs) {
+        const std::size_t count = std::min(input->size, most);
+        for (std::size_t k = 0; k < count; ++k) {
+            const std::size_t i = k * input->size / count;
+            const double analytic = static_cast<double>(input->grad[i]);
+            const auto [numeric, has_kink] = slope(input->data[i], value);
+            ++(has_kink ? result.kinks : result.checked);
+            if (has_kink) continue;
+            const double error = std::abs(analytic - numeric) / std::max(smallest, std::abs(analytic) + std::abs(numeric));
+            if (error <= result.worst) continue;
+            result.worst = std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
+            result.where = fmt::format("element {} of d{}: backward says {:.4g}, differences say {:.4g}", i, label(*input),
+                                       analytic, numeric);
+        }
+    }
+    return result;
+}
+
 std::string check_node(Node& node) {
     if (node.id == 0) return label(node) + ": a leaf has no backward";
     if (!node.requires_grad) return label(node) + ": nobody asked for its gradient";
@@ -123,34 +162,7 @@ std::string check_node(Node& node) {
                                   [](real y, real weight) { return static_cast<double>(y) * static_cast<double>(weight); });
     };
 
-    // A slope is known to the rounding of all outputs that may move, over the step.
-    double squares = 0;
-    for (std::size_t i = 0; i < node.size; ++i)
-        squares += std::pow(static_cast<double>(node.data[i]) * static_cast<double>(node.grad[i]), 2);
-    constexpr double tolerance = is_double ? 1e-6 : 1e-2;
-    const double noise = 4 * static_cast<double>(std::numeric_limits<real>::epsilon()) * std::sqrt(squares) / step_size;
-    const double smallest = std::max(tolerance, noise / tolerance);
-
-    constexpr std::size_t most = 32;    // elements of an input
-    std::size_t checked = 0, kinks = 0;
-    double worst = -1;
-    std::string where;
-    for (Node* input : inputs) {
-        const std::size_t count = std::min(input->size, most);
-        for (std::size_t k = 0; k < count; ++k) {
-            const std::size_t i = k * input->size / count;
-            const double analytic = static_cast<double>(input->grad[i]);
-            const auto [numeric, has_kink] = slope(input->data[i], projected);
-            kinks += has_kink;
-            if (has_kink) continue;
-            ++checked;
-            const double error = std::abs(analytic - numeric) / std::max(smallest, std::abs(analytic) + std::abs(numeric));
-            if (error <= worst) continue;
-            worst = std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
-            where = fmt::format("element {} of d{}: backward says {:.4g}, differences say {:.4g}", i, label(*input), analytic,
-                                numeric);
-        }
-    }
+    const auto [checked, kinks, worst, where] = compare(inputs, projected, smallest_told(node));
     node.forward();    // what it remembers for backward
     const std::string at_kinks = kinks ? fmt::format(", {} at a kink left out", kinks) : "";
     if (worst > tolerance) return fmt::format("{}: WRONG, {}{}", label(node), where, at_kinks);

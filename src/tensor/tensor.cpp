@@ -161,15 +161,10 @@ std::size_t Tensor::size() const { return there(*this).size; }
 real* Tensor::data() const { return there(*this).data; }
 real* Tensor::grad() const { return there(*this).grad; }
 
-int Tensor::size(int dim) const {
-    const int index = dim < 0 ? dim + rank() : dim;
-    if (index < 0 || index >= rank())
-        throw std::invalid_argument(fmt::format("size: no dimension {} in the shape {}", dim, to_string(shape())));
-    return shape()[static_cast<std::size_t>(index)];
-}
+int Tensor::size(int dim, Where where) const { return shape()[checked_dim("size", *this, dim, where)]; }
 
-real Tensor::item() const {
-    if (size() != 1) throw std::invalid_argument(fmt::format("item: the shape {} is not of one element", to_string(shape())));
+real Tensor::item(Where where) const {
+    if (size() != 1) reject(fmt::format("item: {} is not one number; take sum() or mean() first", to_string(shape())), where);
     return data()[0];
 }
 

@@ -35,14 +35,6 @@ double norm(const real* x, std::size_t n) {
     return std::sqrt(squares);
 }
 
-// (1, 0, 3): the place of an element in its tensor.
-std::string place_in(const Shape& shape, std::size_t element) {
-    Shape index(shape.size());
-    for (std::size_t i = shape.size(); i-- > 0; element /= static_cast<std::size_t>(shape[i]))
-        index[i] = static_cast<int>(element % static_cast<std::size_t>(shape[i]));
-    return to_string(index);
-}
-
 // "logits (4, 2) in 266.4 .. 1174"
 std::string range(const std::string& name, const Shape& shape, const real* x, std::size_t n) {
     if (n == 0) return fmt::format("{} {}", name, to_string(shape));
@@ -60,12 +52,9 @@ std::string input_ranges(const Node& node) {
 // Element `index` of `values`, which belong to `tensor`, is the first bad one; `op` was at work.
 [[noreturn]] void stop(const Node& op, const Node& tensor, const real* values, std::size_t index, const std::string& of_what,
                        const std::string& inputs) {
-    const std::string what = fmt::format("{}: the first {} is {} {} {}; inputs: {} [{}]; LOOKBACK_CHECK=0 goes on", op.op,
-                                         std::isnan(values[index]) ? "NaN"
-                                         : values[index] > 0       ? "inf"
-                                                                   : "-inf",
-                                         tensor.shape.empty() ? "the value" : "element " + place_in(tensor.shape, index), of_what,
-                                         label(tensor), inputs, place(op));
+    const std::string what =
+        fmt::format("{}: the first {} is {} {} {}; inputs: {} [{}]; LOOKBACK_CHECK=0 goes on", op.op, kind_of(values[index]),
+                    element_text(tensor.shape, index), of_what, label(tensor), inputs, place(op));
     lookback_not_finite(&op, &tensor, values, index, what.c_str());
     throw std::runtime_error(what);
 }
@@ -78,6 +67,16 @@ std::size_t first_nan(const real* x, std::size_t n) {
 
 bool checking = environment_says("LOOKBACK_CHECK", LOOKBACK_DEBUGGER >= 2);
 bool tracing = environment_says("LOOKBACK_TRACE", false);
+
+const char* kind_of(real not_finite) { return std::isnan(not_finite) ? "NaN" : not_finite > 0 ? "inf" : "-inf"; }
+
+std::string element_text(const Shape& shape, std::size_t element) {
+    if (shape.empty()) return "the value";
+    Shape index(shape.size());
+    for (std::size_t i = shape.size(); i-- > 0; element /= static_cast<std::size_t>(shape[i]))
+        index[i] = static_cast<int>(element % static_cast<std::size_t>(shape[i]));
+    return "element " + to_string(index);
+}
 
 void watch_forward(const Node& node) {
     if (tracing) {

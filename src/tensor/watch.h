@@ -16,6 +16,10 @@ constexpr bool watched() { return false; }
 void watch_forward(const Node& node);     // after forward(): trace and check what it computed
 void watch_backward(const Node& node);    // after backward(): trace and check the gradients that it added to
 
+// "NaN", "inf" or "-inf"; and "element (1, 0, 3)", or "the value" of a scalar: how all messages name a bad number and its place.
+const char* kind_of(real not_finite);
+std::string element_text(const Shape& shape, std::size_t element);
+
 // Puts the node into the chain of those alive, and takes it out.
 void enter(Node& node);
 void leave(Node& node);

@@ -69,8 +69,8 @@ PackedWeights::~PackedWeights() { innermost = packed->outer; }
 Unpacked::Unpacked() : before(std::exchange(unpacked, true)) {}
 Unpacked::~Unpacked() { unpacked = before; }
 
-void times_weight_transposed(int M, int N, int K, const real* x, const Tensor& weight, int row, int column, real* y,
-                             const real* start) {
+void times_weight_transposed(int M, int N, int K, const real* x, const Tensor& weight, real* y, const real* start, int row,
+                             int column) {
     const real* at = weight.data() + row * weight.size(1) + column;
     if (const real* panels = panels_of(weight, {row, column, N, K}, at))
         kernels::gemm_packed(M, N, K, x, K, panels, y, N, start);

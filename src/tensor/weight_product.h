@@ -7,8 +7,8 @@ namespace lookback {
 
 // y (M, N) = start + x (M, K) W^T for the block W (N, K) of a weight that begins at (row, column): gemm_nt to the bit, but with what is
 // kept of the weight: its copy in PackedWeights or under Frozen.
-void times_weight_transposed(int M, int N, int K, const real* x, const Tensor& weight, int row, int column, real* y,
-                             const real* start);
+void times_weight_transposed(int M, int N, int K, const real* x, const Tensor& weight, real* y, const real* start, int row = 0,
+                             int column = 0);
 
 // dW (N, K) += dy^T x for rows dy (M, N) and x (M, K), where dW is the block at (row, column) of the gradient of a weight that is an
 // input of `op`; nothing where nobody asked for it.

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <vector>
 
-#include "lookback/tensor/real.h"
+#include "lookback/real.h"
 
 namespace lookback::test {
 

@@ -212,6 +212,24 @@ TEST_CASE("the first look compares the encoder's last state, forward | backward"
     CHECK(reshape(attended.weights, {1, 4}).values() == select(model.look(batch), 1, 0).values());
 }
 
+TEST_CASE("the nodes of the translator with attention are made in an order that does not depend on the compiler") {
+    const Tensor logits = make<AttentionTranslator>()(batch_of({0, 1}));
+    int sums = 0, scores = 0;
+    for (const Node* node : graph_of(logits)) {
+        const std::string op = node->op;
+        if (op == "add" && node->inputs[1].node->op == std::string("linear")) {
+            CHECK(node->inputs[0].node->id < node->inputs[1].node->id);
+            ++sums;
+        }
+        if (op == "additive_scores") {
+            CHECK(node->inputs[0].node->id < node->inputs[2].node->id);
+            ++scores;
+        }
+    }
+    CHECK(sums > 1);
+    CHECK(scores == sums);
+}
+
 TEST_CASE("the fixed vector's decoder sees the encoder's last state and nothing else") {
     const FixedVector model = make<FixedVector>();
     const Batch batch = batch_of({0});

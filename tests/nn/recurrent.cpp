@@ -145,3 +145,20 @@ TEST_CASE("each cell stands in the scope of its place in the sentence, on the wa
         if (node->op == std::string("lstm_cell")) scopes.push_back(node->scope);
     CHECK(scopes == std::vector<std::string>{"step.0", "step.1", "step.1", "step.0"});
 }
+
+// g++ makes the right operand of f(x) + g(x) first, clang the left one: node numbers, and gradients that are sums of three, would differ.
+TEST_CASE("the nodes of a layer are made in an order that does not depend on the compiler") {
+    Random random(1);
+    const Lstm lstm(3, 2, random, true);
+    const Tensor x = random_tensor({1, 1, 3});
+    const Tensor initial({1, 8}, {1, 2, 3, 4, 5, 6, 7, 8});
+    const Lstm::Output output = lstm(x, {}, initial);
+    std::vector<const Node*> weights;
+    for (const Node* node : graph_of(output.y)) {
+        if (node->op == std::string("linear")) weights.push_back(node->inputs[1].node);
+        if (node->op != std::string("lstm_cell")) continue;
+        const Tensor &h = node->inputs[1], &c = node->inputs[2];
+        CHECK(h.node->id < c.node->id);
+    }
+    CHECK(weights == std::vector<const Node*>{lstm.forward_cell.weight_ih.node, lstm.backward_cell.weight_ih.node});
+}

@@ -180,7 +180,7 @@ TEST_CASE("a loss that becomes NaN or inf names the op that made the first one, 
             message = error.what();
         }
         INFO(message);
-        CHECK(message.starts_with("the loss is not finite: the first NaN is element 0 of #3 sqrt (1), made at "));
+        CHECK(message.starts_with("the loss is not finite: the first NaN is element (0) of #3 sqrt (1), made at "));
         CHECK(message.ends_with("tests/optim/data_parallel.cpp:" + std::to_string(line)));
     }
     Workers workers(1);
@@ -190,7 +190,7 @@ TEST_CASE("a loss that becomes NaN or inf names the op that made the first one, 
         parallel.backward(1, [](Weight& replica, int) { return sum(replica.w * 2); });
         CHECK(false);
     } catch (const std::runtime_error& error) {
-        CHECK(std::string(error.what()).starts_with("the loss is not finite: the first NaN is element 0 of w (1), made at "));
+        CHECK(std::string(error.what()).starts_with("the loss is not finite: the first NaN is element (0) of w (1), made at "));
     }
 }
 
@@ -200,7 +200,7 @@ TEST_CASE("a loss that is inf is as bad as one that is NaN") {
     Workers workers(1);
     DataParallel<Weight> parallel(model, 1, workers);
     CHECK_THROWS_WITH_AS(parallel.backward(1, [](Weight& replica, int) { return sum(replica.w / 0); }),
-                         doctest::Contains("the loss is not finite: the first inf is element 0 of #"), std::runtime_error);
+                         doctest::Contains("the loss is not finite: the first inf is element (0) of #"), std::runtime_error);
 }
 
 TEST_CASE("a step leaves neither the shards' gradients nor their graphs") {

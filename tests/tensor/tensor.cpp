@@ -29,8 +29,9 @@ TEST_CASE("sizes count from either end") {
     CHECK(x.size() == 24);
     CHECK(to_string(x.shape()) == "(2, 3, 4)");
     CHECK(to_string(Shape{}) == "()");
-    CHECK_THROWS_WITH_AS(x.size(3), "size: no dimension 3 in the shape (2, 3, 4)", std::invalid_argument);
-    CHECK_THROWS_WITH_AS(x.size(-4), "size: no dimension -4 in the shape (2, 3, 4)", std::invalid_argument);
+    CHECK_THROWS_WITH_AS(x.size(3), doctest::Contains("size: no dimension 3 in the shape (2, 3, 4) [tests/tensor/tensor.cpp:"),
+                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(x.size(-4), doctest::Contains("size: no dimension -4 in the shape (2, 3, 4) ["), std::invalid_argument);
 }
 
 TEST_CASE("values that do not fill the shape, a negative size, more elements than int counts, and the item of many are refused") {
@@ -49,7 +50,9 @@ TEST_CASE("values that do not fill the shape, a negative size, more elements tha
               Tensor({65536, 32768});
           }).starts_with("tensor: (65536, 32768) has 2.15e+09 elements, and at most 2^31 - 1 are counted ["));
     CHECK(message([] { Tensor({50'000, 1}) + Tensor({1, 50'000}); }).starts_with("tensor: (50000, 50000) has 2.5e+09 elements"));
-    CHECK(message([] { static_cast<void>(Tensor({2}).item()); }) == "item: the shape (2) is not of one element");
+    CHECK(message([] {
+              static_cast<void>(Tensor({2}).item());
+          }).starts_with("item: (2) is not one number; take sum() or mean() first [tests/tensor/tensor.cpp:"));
 }
 
 TEST_CASE("copies of a tensor are handles on the same data") {

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -36,14 +35,5 @@ struct AttentionMap {
 // Throw std::invalid_argument when the sizes do not fit: `attention_map: 3 rows x 4 columns want 12 weights, got 10`.
 void check(const LineChart& chart);
 void check(const AttentionMap& map);
-
-// The number of code points of a UTF-8 text: its columns in a terminal, for the alphabets of Europe.
-int text_width(std::string_view text);
-
-// The text with blanks for what would command a terminal, or what XML cannot hold: control characters, U+FFFE and U+FFFF.
-std::string printable(std::string_view text);
-
-// The text at no more than `width` code points; what is too long is cut and ends in an ellipsis.
-std::string cut_text(std::string_view text, int width);
 
 }    // namespace lookback

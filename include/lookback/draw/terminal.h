@@ -1,23 +1,14 @@
 #pragma once
 
-#include <cstdio>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "lookback/draw/figure.h"
+#include "lookback/program/screen.h"
 
 // Figures as text, for the terminal. Each function returns whole lines and prints nothing itself.
 namespace lookback::terminal {
-
-// What a stream can show. The one place that asks the environment.
-struct Style {
-    bool screen = false;    // it can redraw a line: it is no pipe and no file, and TERM is neither unset nor "dumb"
-    bool colour = false;    // a screen, and NO_COLOR is not set (https://no-color.org)
-    int width = 80;         // of a screen: COLUMNS, else what the terminal says; a file has 80 columns everywhere
-};
-
-Style style_of(std::FILE* stream);
 
 // The series against x on a linear y axis, each with its own mark and so readable without colour; marks that share an x
 // stand side by side, or where the chart is an overlay the later on the earlier, and then curves of more than 24 points

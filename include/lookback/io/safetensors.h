@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "lookback/tensor/tensor.h"
+#include "lookback/nn/module.h"
 
 namespace lookback {
 
@@ -45,7 +45,7 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<Stor
 // weights stand there under each of their names.
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
-template <class Model>
+template <Module Model>
 NamedTensors named_parameters(Model& model) {
     NamedTensors list;
     model.parameters([&](const std::string& name, Tensor& parameter) { list.emplace_back(name, parameter); });
@@ -60,13 +60,13 @@ std::vector<const StoredTensor*> matching(const NamedTensors& tensors, const Saf
                                           const std::filesystem::path& path);
 void fill(const NamedTensors& tensors, const std::vector<const StoredTensor*>& with);
 
-template <class Model>
+template <Module Model>
 void save(Model& model, const std::filesystem::path& path, const std::map<std::string, std::string>& metadata = {}) {
     write_safetensors(path, stored(named_parameters(model)), metadata);
 }
 
 // Fills the model's weights, all or none. BadInput as of read_safetensors and matching.
-template <class Model>
+template <Module Model>
 void load(Model& model, const std::filesystem::path& path) {
     const NamedTensors tensors = named_parameters(model);
     const Safetensors file = read_safetensors(path);

@@ -66,9 +66,6 @@ struct AttentionTranslator {
     State start(const Ids& source, const std::vector<int>& lengths) const;
     Tensor step(const std::vector<int>& tokens, State& state) const;
     void parameters(const Visit& visit);
-
-  private:
-    State encode(const Ids& source, const std::vector<int>& lengths) const;
 };
 
 // The Transformer between two embeddings with sinusoidal positions and one output layer. Vaswani et al. 2017, arXiv:1706.03762.

@@ -22,6 +22,12 @@ namespace lookback {
 //     };
 using Visit = std::function<void(const std::string& name, Tensor& parameter)>;
 
+// Whatever has parameters to show is a module.
+template <class Model>
+concept Module = requires(Model& model, const Visit& visit) {
+    model.parameters(visit);
+};
+
 // Shows a member's parameters as "prefix.name".
 Visit within(std::string prefix, const Visit& visit);
 
@@ -33,14 +39,14 @@ Tensor constant_parameter(Shape shape, double value);
 void zero_grad_of(const std::string& name, Tensor& parameter);
 
 // First beat of a training step: all gradients to zero, node ids to #1.
-template <class Model>
+template <Module Model>
 void zero_grad(Model& model) {
     restart_node_ids();
     model.parameters(zero_grad_of);
 }
 
 // All parameters, named: a tensor that appears twice (tied weights) is listed once.
-template <class Model>
+template <Module Model>
 std::vector<Tensor> parameters_of(Model& model) {
     std::map<const Node*, bool> seen;
     std::vector<Tensor> list;
@@ -51,7 +57,7 @@ std::vector<Tensor> parameters_of(Model& model) {
     return list;
 }
 
-template <class Model>
+template <Module Model>
 std::size_t parameter_count(Model& model) {
     std::size_t count = 0;
     for (const Tensor& parameter : parameters_of(model)) count += parameter.size();
@@ -59,7 +65,7 @@ std::size_t parameter_count(Model& model) {
 }
 
 // A second model on the same weights with gradients of its own: what one shard of a batch trains on.
-template <class Model>
+template <Module Model>
 Model replicate(const Model& model) {
     Model replica = model;    // copies handles: the same weights, and for now the same gradients
     std::map<const Node*, Tensor> twins;

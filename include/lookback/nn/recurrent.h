@@ -21,8 +21,10 @@ struct Cell {
 struct RnnCell : Cell {
     RnnCell() = default;
     RnnCell(int input, int hidden, Random& random) : Cell(1, input, hidden, random) {}
-    Tensor operator()(const Tensor& x, const Tensor& h) const { return step(project(x), h); }    // (B, E), (B, H) -> (B, H)
-    Tensor step(const Tensor& projected, const Tensor& h) const;
+    Tensor operator()(const Tensor& x, const Tensor& h, Where where = Where::current()) const {
+        return step(project(x, where), h, where);
+    }    // (B, E), (B, H) -> (B, H)
+    Tensor step(const Tensor& projected, const Tensor& h, Where where = Where::current()) const;
     Tensor output(const Tensor& state) const { return state; }
     int state_size() const { return hidden(); }
 };
@@ -31,8 +33,10 @@ struct RnnCell : Cell {
 struct GruCell : Cell {
     GruCell() = default;
     GruCell(int input, int hidden, Random& random) : Cell(3, input, hidden, random) {}
-    Tensor operator()(const Tensor& x, const Tensor& h) const { return step(project(x), h); }    // (B, E), (B, H) -> (B, H)
-    Tensor step(const Tensor& projected, const Tensor& h) const;
+    Tensor operator()(const Tensor& x, const Tensor& h, Where where = Where::current()) const {
+        return step(project(x, where), h, where);
+    }    // (B, E), (B, H) -> (B, H)
+    Tensor step(const Tensor& projected, const Tensor& h, Where where = Where::current()) const;
     Tensor output(const Tensor& state) const { return state; }
     int state_size() const { return hidden(); }
 };
@@ -41,8 +45,10 @@ struct GruCell : Cell {
 struct LstmCell : Cell {
     LstmCell() = default;
     LstmCell(int input, int hidden, Random& random) : Cell(4, input, hidden, random) {}
-    Tensor operator()(const Tensor& x, const Tensor& state) const { return step(project(x), state); }    // (B, 2H) -> (B, 2H)
-    Tensor step(const Tensor& projected, const Tensor& state) const;
+    Tensor operator()(const Tensor& x, const Tensor& state, Where where = Where::current()) const {
+        return step(project(x, where), state, where);
+    }    // (B, 2H) -> (B, 2H)
+    Tensor step(const Tensor& projected, const Tensor& state, Where where = Where::current()) const;
     Tensor output(const Tensor& state) const;    // h of h | c
     int state_size() const { return 2 * hidden(); }
 };

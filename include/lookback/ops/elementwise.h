@@ -15,6 +15,9 @@ struct Operand {
 
 // Element by element. Shapes are broadcast as in NumPy: aligned at the last dimension, sizes must be equal or 1; what was
 // repeated is summed in the gradient (see expand). std::invalid_argument, with both shapes, where they do not fit.
+//
+// C++ leaves open which operand of f(x) + g(x), or which argument of a call, is made first, and backward goes by the order in which
+// nodes were made: name operands that are calls, or the last bits of the gradient of what is used three times depend on the compiler.
 Tensor operator+(const Operand& a, const Operand& b);
 Tensor operator-(const Operand& a, const Operand& b);
 Tensor operator*(const Operand& a, const Operand& b);

@@ -18,7 +18,7 @@ void free_gradients(const std::vector<Tensor>& leaves);
 // its own) and a graph of its own; the gradients are added in the order of the shards, and freed, so that there are about as many as
 // threads. The number of shards belongs to the run, the number of threads to the machine: threads change the time, never a bit.
 // Li et al. 2020, arXiv:2006.15704 (PyTorch DDP).
-template <class Model>
+template <Module Model>
 class DataParallel {
   public:
     DataParallel(Model& model, int shard_count, Workers& with) : parameters(parameters_of(model)), workers(with) {

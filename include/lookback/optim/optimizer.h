@@ -14,7 +14,7 @@ struct SgdOptions {
 class Sgd {
   public:
     Sgd(std::vector<Tensor> parameters, const SgdOptions& with);
-    template <class Model>
+    template <Module Model>
     Sgd(Model& model, const SgdOptions& with) : Sgd(parameters_of(model), with) {}
     void step();
 
@@ -36,7 +36,7 @@ struct AdamOptions {
 class Adam {
   public:
     Adam(std::vector<Tensor> parameters, const AdamOptions& with, Workers* shared_by = nullptr);
-    template <class Model>
+    template <Module Model>
     Adam(Model& model, const AdamOptions& with, Workers* shared_by = nullptr) : Adam(parameters_of(model), with, shared_by) {}
     void step();
 
@@ -51,7 +51,7 @@ class Adam {
 // Scales all gradients by max_norm / norm if their common Euclidean norm is larger; returns the norm before. A zero gradient
 // stays as it is. Pascanu et al. 2013, arXiv:1211.5063, algorithm 1.
 double clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm);
-template <class Model>
+template <Module Model>
 double clip_grad_norm(Model& model, double max_norm) {
     return clip_grad_norm(parameters_of(model), max_norm);
 }

@@ -17,7 +17,7 @@ class Claims {
 
     // Prints the claims that fail, or `checked: 7 claims hold`, or nothing where nothing was claimed. The result is the
     // program's exit status: 1 if a claim fails. After Ctrl-C the training is cut short, so none counts.
-    int report() const;
+    [[nodiscard]] int report() const;
 
   private:
     int checked = 0;

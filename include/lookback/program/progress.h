@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "lookback/draw/terminal.h"
+#include "lookback/program/screen.h"
 
 namespace lookback {
 

@@ -35,7 +35,7 @@ extern bool checking;
 
 // While one is alive nothing is scanned: for a program that makes a NaN on purpose.
 struct Unchecked {
-    Unchecked() : before(std::exchange(checking, false)) {}
+    [[nodiscard]] Unchecked() : before(std::exchange(checking, false)) {}
     ~Unchecked() { checking = before; }
     Unchecked(const Unchecked&) = delete;
     Unchecked& operator=(const Unchecked&) = delete;

@@ -11,7 +11,7 @@ namespace lookback {
 // which it reads: for a weight that is used at each step of a sentence. Same bits. None of the weights may change.
 class PackedWeights {
   public:
-    explicit PackedWeights(const std::vector<Tensor>& weights);
+    [[nodiscard]] explicit PackedWeights(const std::vector<Tensor>& weights);
     ~PackedWeights();
     PackedWeights(const PackedWeights&) = delete;
     PackedWeights& operator=(const PackedWeights&) = delete;

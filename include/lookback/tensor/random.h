@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "lookback/tensor/real.h"
+#include "lookback/real.h"
 
 namespace lookback {
 

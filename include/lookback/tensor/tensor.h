@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "lookback/real.h"
 #include "lookback/tensor/random.h"
-#include "lookback/tensor/real.h"
 #include "lookback/tensor/where.h"
 
 namespace lookback {
@@ -48,11 +48,11 @@ class Tensor {
 
     const Shape& shape() const;
     int rank() const;
-    int size(int dim) const;     // size of one dimension; negative counts from the last
-    std::size_t size() const;    // number of elements
+    int size(int dim, Where where = Where::current()) const;    // size of one dimension; negative counts from the last
+    std::size_t size() const;                                   // number of elements
     real* data() const;
-    real* grad() const;    // null until a backward pass, or zero_grad, has reached this tensor
-    real item() const;     // the only element; std::invalid_argument if there are more
+    real* grad() const;                                 // null until a backward pass, or zero_grad, has reached this tensor
+    real item(Where where = Where::current()) const;    // the only element; std::invalid_argument if there are more
     std::vector<real> values() const;
 
     Tensor& requires_grad();            // for leaves: backward will leave dLoss/dThis in grad(); what was computed becomes one
@@ -73,8 +73,9 @@ void backward(const Tensor& loss, Graph graph = Graph::keep, Where where = Where
 // Every op's backward pass goes through this one gate: break here to stop at each of them.
 [[gnu::noinline]] void run_backward_of(Node& node);
 
-// Nodes behind `output`, in the order in which they were made.
+// The nodes behind `output` that require a gradient, each after its inputs: what backward() visits, from the last to the first.
 std::vector<Node*> graph_of(const Tensor& output);
+std::vector<Node*> graph_of(Tensor&&) = delete;    // the nodes would be gone
 
 // If the value of `output` or of anything behind it is NaN or inf: one line that names the op (or the leaf) that made the
 // first one, and where in the program it stands. Empty if all is finite.
@@ -85,7 +86,7 @@ Tensor shared_weights(const Tensor& parameter);
 
 // While one is alive, this thread records no graph: values are computed, memory is given back at once.
 struct NoGrad {
-    NoGrad();
+    [[nodiscard]] NoGrad();
     ~NoGrad();
     NoGrad(const NoGrad&) = delete;
     NoGrad& operator=(const NoGrad&) = delete;
@@ -97,7 +98,7 @@ struct NoGrad {
 // While one is alive, this thread records no graph and no weight may change: what is computed of weights alone is kept, such as the
 // copy of one that a product of few rows would otherwise spend most of its time on. Same bits, several times as fast for one sentence.
 struct Frozen {
-    Frozen();
+    [[nodiscard]] Frozen();
     ~Frozen();
 
   private:

@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-#include "lookback/tensor/real.h"
+#include "lookback/real.h"
 #include "lookback/text/corpus.h"
 
 namespace lookback {
