@@ -51,7 +51,7 @@ class Borrowed {
 
 struct Slope {
     double numeric;
-    bool has_kink;    // another slope on either side, as relu has at 0: there is nothing to compare with
+    bool changes;    // much within a step, as that of relu at 0, or is NaN on one side: there is nothing to compare with
 };
 
 // d value() / dx at x.
@@ -69,7 +69,7 @@ Slope slope(real& x, const Function& value) {
     const double rising = (high - here) / static_cast<double>(above - before);
     const double falling = (here - low) / static_cast<double>(before - below);
     return {(high - low) / static_cast<double>(above - below),
-            std::abs(rising - falling) > 0.1 * std::max(0.1, std::abs(rising) + std::abs(falling))};
+            !(std::abs(rising - falling) <= 0.1 * std::max(0.1, std::abs(rising) + std::abs(falling)))};
 }
 
 // Ops behind `output` and itself, as they were made. graph_of() would leave marks that a backward pass under way reads.
@@ -100,7 +100,7 @@ double smallest_told(const Node& node) {
 }
 
 struct Comparison {
-    std::size_t checked = 0, kinks = 0;
+    std::size_t checked = 0, left_out = 0;
     double worst = -1;
     std::string where;
 };
@@ -115,9 +115,9 @@ Comparison compare(const std::set<Node*>& inputs, const Function& value, double 
         for (std::size_t k = 0; k < count; ++k) {
             const std::size_t i = k * input->size / count;
             const double analytic = static_cast<double>(input->grad[i]);
-            const auto [numeric, has_kink] = slope(input->data[i], value);
-            ++(has_kink ? result.kinks : result.checked);
-            if (has_kink) continue;
+            const auto [numeric, changes] = slope(input->data[i], value);
+            ++(changes ? result.left_out : result.checked);
+            if (changes) continue;
             const double error = std::abs(analytic - numeric) / std::max(smallest, std::abs(analytic) + std::abs(numeric));
             if (error <= result.worst) continue;
             result.worst = std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
@@ -162,11 +162,11 @@ std::string check_node(Node& node) {
                                   [](real y, real weight) { return static_cast<double>(y) * static_cast<double>(weight); });
     };
 
-    const auto [checked, kinks, worst, where] = compare(inputs, projected, smallest_told(node));
+    const auto [checked, left_out, worst, where] = compare(inputs, projected, smallest_told(node));
     node.forward();    // what it remembers for backward
-    const std::string at_kinks = kinks ? fmt::format(", {} at a kink left out", kinks) : "";
-    if (worst > tolerance) return fmt::format("{}: WRONG, {}{}", label(node), where, at_kinks);
-    return fmt::format("{}: right, {} elements{}, largest relative error {:.0e}", label(node), checked, at_kinks,
+    const std::string others = left_out ? fmt::format(", {} left out where the slope changes within a step", left_out) : "";
+    if (worst > tolerance) return fmt::format("{}: WRONG, {}{}", label(node), where, others);
+    return fmt::format("{}: right, {} elements{}, largest relative error {:.0e}", label(node), checked, others,
                        std::max(worst, 0.0));
 }
 
