@@ -1,6 +1,7 @@
 """The commands that let the program run on to an op's backward pass."""
 
 import contextlib
+import re
 
 import gdb
 
@@ -59,7 +60,12 @@ def at_gate():
 def enter(node):
     """From the gate into the op's own backward(), where the build has its lines."""
     if not node.is_leaf and gdb.newest_frame().find_sal().symtab is not None:
-        gdb.execute('step')
+        locking = gdb.parameter('scheduler-locking')
+        gdb.execute('set scheduler-locking on')    # another thread could stop meanwhile
+        try:
+            gdb.execute('step')
+        finally:
+            gdb.execute('set scheduler-locking ' + locking)
     names = program.names()
     show('backward of %s  made at %s' % (names.node(node), text.made_at(node)),
          '  arrives %s: %s' % (names.gradient(node), text.Stats(node.gradients()).line()))
@@ -83,7 +89,7 @@ class Backstep(Command):
         words = argument.split()
         count = int(words.pop()) if words and words[-1].isdecimal() else 1
         kind = words.pop() if words else ''
-        if words or count < 1:
+        if words or count < 1 or not re.fullmatch(r'(#\d+|[A-Za-z_]\w*)?', kind):
             raise Unreadable("'backstep', 'backstep softmax', 'backstep softmax 3' or 'backstep #12'")
         left = program.current_op() if program.backward_run() else None
         if not kind and count == 1 and left is not None and at_gate():
@@ -103,8 +109,9 @@ class Backstep(Command):
                 show(passed_text(Node(left.memory, left.address)))
         if node is not None:
             enter(node)
-        elif not gdb.selected_inferior().pid:
-            show('the program ended before %s' % (' '.join(argument.split()) or 'another op'))
+        else:
+            how = 'stopped here' if gdb.selected_inferior().pid else 'ended'
+            show('the program %s before %s' % (how, ' '.join(argument.split()) or 'another op'))
 
 
 class ToBackward(Command):
