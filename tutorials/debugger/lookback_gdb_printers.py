@@ -1,7 +1,7 @@
 """One line for each tensor that gdb prints, and a backtrace that says which op a frame works on."""
 
 import gdb
-from gdb.FrameDecorator import FrameDecorator
+from gdb.FrameDecorator import FrameDecorator, SymValueWrapper
 
 import lookback_gdb_program as program
 from lookback_nodes import Node, Unreadable, node_at
@@ -41,13 +41,17 @@ def printer_of(value):
 gdb.pretty_printers.insert(0, printer_of)
 
 
+# What gdb itself calls a frame that is no function's.
+NAMELESS = {gdb.DUMMY_FRAME: '<function called from gdb>', gdb.SIGTRAMP_FRAME: '<signal handler called>'}
+
+
 class LookbackFrame(FrameDecorator):
     def _op(self):
         address = program.op_of_frame(self.inferior_frame())
         return Node(program.memory(), address) if address else None
 
     def function(self):
-        name = self.inferior_frame().name()
+        name = NAMELESS.get(self.inferior_frame().type()) or self.inferior_frame().name() or '??'
         try:
             op = self._op()
             return '%s [%s, %s]' % (name, program.names().node(op), op.place) if op else name
@@ -55,7 +59,14 @@ class LookbackFrame(FrameDecorator):
             return name
 
     def frame_args(self):
-        return [argument for argument in super().frame_args() or [] if str(argument.symbol()) != 'this']
+        return [self._fetched(argument) for argument in super().frame_args() or [] if str(argument.symbol()) != 'this']
+
+    def _fetched(self, argument):
+        try:
+            argument.symbol().value(self.inferior_frame()).fetch_lazy()
+            return argument
+        except gdb.error as error:    # which would end the backtrace
+            return SymValueWrapper(argument.symbol(), '<%s>' % error)
 
 
 class Filter:
