@@ -147,9 +147,13 @@ def statistics_say_what_is_not_finite():
         'min -2  max 3  mean 0.5  std 1.803  norm 3.742  zeros 25%'
     bad = memoryview(struct.pack('4f', 1, math.nan, math.inf, -math.inf)).cast('f')
     assert text.Stats(bad).line() == '1 NaN, 2 inf, and of the others: min 1  max 1  mean 1  std 0  norm 1'
+    assert text.Stats(bad[1:2]).line() == '1 NaN'
     assert text.norm_text(bad) == '1 NaN, 2 inf' and text.norm_text(None) == '-' and text.first_bad(bad) == 1
     large = memoryview(bytes(struct.pack('f', 2.0) * 1_500_000)).cast('f')
     assert text.Stats(large).sampled and abs(text.Stats(large).norm / (2 * math.sqrt(1_500_000)) - 1) < 1e-2
+    assert text.norm_text(large) == '~2449' and text.Stats(large).range_text() == '~2 .. ~2'
+    large = memoryview(bytes(struct.pack('f', 2.0) * 1_500_000)[:-4] + struct.pack('f', math.nan)).cast('f')    # in no sample
+    assert text.norm_text(large) == '1 NaN' and text.Stats(large).line().startswith('1 NaN, and of the others: min 2')
 
 
 def a_tensor_is_one_line():
@@ -161,7 +165,7 @@ def a_tensor_is_one_line():
 
 
 def numbers_stand_in_rows_and_what_changed_has_a_star():
-    _, w, x, h, p, loss, names = small_net()
+    program, w, x, h, p, loss, names = small_net()
     assert text.tensor_text(h, names, before=(h.values(), memoryview(struct.pack('4f', 0.5, 0, 0, 0)).cast('f'))).splitlines() == [
         '#1 (2, 2) = matmul(leaf, w)  made at net.cpp:8 in mlp.fc1',
         '  value  min 1  max 4  mean 2.5  std 1.118  norm 5.477',
@@ -171,6 +175,9 @@ def numbers_stand_in_rows_and_what_changed_has_a_star():
         ' 0          1         2 |  0        0.5         0',
         ' 1          3         4 |  1          0     *-0.5']
     assert 'needs' not in text.tensor_text(x, names) and text.tensor_text(x, names).splitlines()[0] == 'leaf (2, 2), constant  made at net.cpp:7'
+    assert 'none: it asks for no gradient (requires_grad() was not called)' in text.tensor_text(x, names, gradient_only=True)
+    constant = program.node((1,), [1], op='exp', id=9, inputs=[x], requires_grad=False)
+    assert text.tensor_text(constant, names).startswith('#9 (1) = exp(leaf), constant')
     assert text.tensor_text(p, names, gradient_only=True).startswith('d loss / d p (2, 2)  made at net.cpp:9\n  grad')
     waits = Program().node((1,), [1], grad=[7e8], grad_is_unset=True, grad_rows=1)
     assert 'gathered, to be added' in text.tensor_text(waits, names) and 'none yet' not in text.tensor_text(waits, names)
@@ -205,6 +212,7 @@ def a_tape_has_norms_up_to_where_it_stands():
         '  .          2  #2 p (2, 2) = softmax(#1)    :9',
         '=>      0.7071  #1 (2, 2) = matmul(leaf, w)  :8 in mlp.fc1',
         '                w (2, 2) leaf                :7']
+    assert text.tape(program.memory, run, names, width=50).splitlines()[1] == '  .          1  #3 loss () = sum(p)      net.cpp:9'
     assert text.tape(program.memory, run, names, kind='softmax').splitlines()[1:] == ['  .          2  #2 p (2, 2) = softmax(#1)  net.cpp:9']
     assert refused(lambda: text.tape(program.memory, run, names, kind='tanh')) == "no op of this pass is called 'tanh'"
     assert '(released)' in text.tape(program.memory, program.run([w, h, None, None], 1), names)
@@ -241,6 +249,7 @@ def what_is_held_keeps_what_is_behind_it():
     again = program.node((), [2], grad=[1], op='sum', id=3, inputs=[p], line=9, references=3)
     lines = text.held_text(list(nodes.live_nodes(program.memory)), [again.address], text.Names()).splitlines()
     assert lines[1].split() == ['2', '6', '128', 'sum', '()', 'net.cpp:9']
+    assert text.held_text([w], [], names).endswith('1 tensor is alive, 32 bytes of values and gradients')
     assert lines[-1] == '6 tensors are alive, 128 bytes of values and gradients'
     assert [line.split()[3] for line in lines[2:-1]] == ['#1']    # p has no handle but those of the graph
 

@@ -1,6 +1,7 @@
 """One op alone: its backward beside differences of its forward, and again, addition by addition, to explain one element."""
 
 import contextlib
+import math
 import re
 import struct
 
@@ -82,6 +83,7 @@ class Reference(Command):
     def run(self, argument):
         if argument not in ('on', 'off'):
             raise Unreadable("'reference on' or 'reference off'")
+        program.need_running()
         set_reference(argument == 'on')
 
 
@@ -103,12 +105,12 @@ class Recorder(gdb.Breakpoint):
 
     def stop(self):
         total = self.op.memory.reals(self.address, 1)[0]
-        self.additions.append((total - self.total, total, *loop_and_factors(gdb.newest_frame(), self.op)))
+        self.additions.append((total - self.total, total, *loop_and_factors(gdb.newest_frame(), self.op, self.address)))
         self.total = total
         return False
 
 
-def loop_and_factors(frame, op):
+def loop_and_factors(frame, op, written):
     """'i=0 j=2', and what stands on the right of the line that wrote: 'x(0, 1)=0.5 d#5(0, 2)=2'."""
     loops, factors = [], []
     for at in program.frames(frame):
@@ -127,10 +129,12 @@ def loop_and_factors(frame, op):
     line = source_line(frame)
     left, right = (re.split(r'(?<![=<>!])[-+*/]?=(?!=)', line, 1) + [''])[:2]
     frame.select()
-    for factor in dict.fromkeys(re.findall(r'\w+\[[^\[\]]+\]', right)):
+    for factor in dict.fromkeys(re.findall(r'\w+\[[^\[\]]+\]|\b[A-Za-z_]\w*\b(?![\[(:])', right)):
         if factor != left.strip():
             with contextlib.suppress(gdb.error, ValueError):
                 value = gdb.parse_and_eval(factor)
+                if not program.is_real(program.plain(value.type)) or value.address is not None and int(value.address) == written:
+                    continue    # a counter, or the element itself, which holds the sum by now
                 factors.append('%s=%s' % (element_text(value, op) or factor.replace(' ', ''), text.number(float(value))))
     return ' '.join(loops), ' '.join(factors), line
 
@@ -176,7 +180,7 @@ def users_of(node):
 
 class Explain(Command):
     usage = 'explain E I J ...'
-    what = 'where one element of a gradient comes from: every addition to it, with loop indices and factors'
+    what = 'where one element of a gradient comes from: every addition that changes it, with loop indices and factors'
     example = 'explain W 0 1'
 
     def run(self, argument):
@@ -187,22 +191,32 @@ class Explain(Command):
             raise Unreadable('this needs a debug build: meson setup --buildtype=debug, or sh tutorials/run.sh NN --debug')
         if not node.requires_grad:
             raise Unreadable('%s asks for no gradient' % names.with_shape(node))
-        self.complete(node)
+        run = program.backward_run() or program.about_to_start()
+        begins = run is not None and node.address in run.order[-1:]
+        if not begins:
+            self.complete(node)
         users, loss = users_of(node)
+        if begins or not users and node.size == 1 and node.gradients()[0] == 1:
+            return show('d %s / d %s = 1: the pass begins with it' % (names.short(node), names.short(node)))
         if not users:
             raise Unreadable('no op that used %s is alive with a gradient' % names.with_shape(node))
         found, total = [], 0.0
         for op in users:
-            for addition in self.replay(op, node, flat, total):
-                found.append((op, addition))
-                total = addition[1]
+            additions = self.replay(op, node, flat, total)
+            found += [(op, addition) for addition in additions or [None]]
+            total = additions[-1][1] if additions else total
         actual = Node(memory, node.address).gradients()[flat]
+        count = sum(addition is not None for _, addition in found)
         show('d loss / d %s%s = %s, from %s; used by %s' % (
-            names.short(node), shape_text(index), text.number(actual), plural(len(found), 'addition'), plural(len(users), 'op')))
+            names.short(node), shape_text(index), text.number(actual), plural(count, 'addition'), plural(len(users), 'op')))
         last_op = last_line = None
-        for op, (addend, _, loop, factors, line) in found[:60]:
+        for op, addition in found[:60]:
             if op.address != last_op:
                 show('  %s  %s' % (names.node(op), op.place))
+            if addition is None:
+                show('    adds nothing but 0')
+                continue
+            addend, _, loop, factors, line = addition
             if line != last_line:
                 show('    ' + line)
             last_op, last_line = op.address, line
@@ -210,11 +224,15 @@ class Explain(Command):
         if len(found) > 60:
             show('    ... %d more' % (len(found) - 60))
         if abs(total - actual) > 1e-6 * max(abs(total), abs(actual)):
-            show('  the ops alive add up to %s: the rest was there before, or came from ops that are gone' % text.number(total))
+            show('  the ops behind %s add up to %s: the rest was there before, or came from another loss' % (
+                names.short(loss), text.number(total)))
         if loss.size == 1:
             with undisturbed():
                 slope = call('lookback_numeric_gradient', loss.address, node.address, flat, result='double')
-            show('  by differences of %s: %.3g' % (names.short(loss), slope))
+            epsilon, step = (2 ** -23, 1e-2) if memory.real_size == 4 else (2 ** -52, 1e-5)    # the step of node_check.cpp
+            rounding = epsilon * abs(loss.values()[0]) / (2 * step * max(1, abs(node.values()[flat])))
+            measured = '%.3g, give or take %.1g' % (slope, rounding) if math.isfinite(slope) else 'none, it is not finite a step away'
+            show('  by differences of %s: %s' % (names.short(loss), measured))
 
     @staticmethod
     def complete(node):
@@ -235,7 +253,7 @@ class Explain(Command):
         element = Node(memory, node.address).grad + flat * memory.real_size
         with undisturbed():
             was_reference = set_reference(True)
-            frame = gdb.selected_frame()
+            frame, newest = gdb.selected_frame(), gdb.newest_frame()
             inferior.write_memory(element, struct.pack('f' if memory.real_size == 4 else 'd', total))
             recorder = None
             try:
@@ -251,14 +269,26 @@ class Explain(Command):
                     entry.delete()
                 recorder = Recorder(op, element, total)
                 gdb.execute('continue', to_string=True)
+                if gdb.newest_frame() != newest:
+                    raise Unreadable('interrupted')
                 return recorder.additions
             finally:
+                if gdb.newest_frame() != newest:
+                    leave_call()
                 if recorder:
                     recorder.delete()
                 for place, content in saved.items():
                     inferior.write_memory(place, content)
                 set_reference(was_reference)
                 frame.select()
+
+
+def leave_call():
+    """Out of a function that gdb has called and that has not returned."""
+    for frame in program.frames(gdb.newest_frame()):
+        if frame.older() is not None and frame.older().type() == gdb.DUMMY_FRAME:
+            frame.select()
+            return gdb.execute('return', to_string=True)
 
 
 def plural(count, what):

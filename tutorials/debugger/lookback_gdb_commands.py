@@ -34,7 +34,7 @@ def show(*lines):
 
 def is_terminal():
     """Whether colours are shown: the windows of `layout` have none of these."""
-    if not os.isatty(1) or not gdb.parameter('style enabled'):
+    if not os.isatty(1) or os.environ.get('NO_COLOR') or not gdb.parameter('style enabled'):
         return False
     try:
         return 'not active' in gdb.execute('info win', to_string=True)
@@ -91,7 +91,7 @@ class Heat(Command):
         is_gradient = is_gradient or wants_gradient
         names = program.names()
         if is_gradient and not node.grad:
-            raise Unreadable('no backward pass has reached %s yet' % names.with_shape(node))
+            raise Unreadable('of %s there is %s' % (names.gradient(node), text.no_gradient(node)))
         if not node.size:
             raise Unreadable('%s has no elements' % names.with_shape(node))
         show((names.gradient(node) if is_gradient else names.short(node)) + ' ' + text.shape_text(node.shape),
@@ -112,7 +112,8 @@ class Tape(Command):
 
     def run(self, argument):
         run = run_under_way()
-        show(text.tape(program.memory(), run, program.names(), None if argument else 10, '' if argument == 'all' else argument))
+        show(text.tape(program.memory(), run, program.names(), None if argument else 10,
+                       '' if argument == 'all' else argument, width()))
 
 
 class Graph(Command):
@@ -129,7 +130,7 @@ class Graph(Command):
         node, _ = program.resolve(' '.join(words))
         nodes = graph_behind(node.memory, node.address)
         if file is None:
-            return show(text.graph(nodes, program.names(), None if option else 40))
+            return show(text.graph(nodes, program.names(), None if option else 40, width()))
         try:
             with open(file, 'w', encoding='utf-8') as out:
                 out.write(text.dot(nodes, program.names()) + '\n')
@@ -192,6 +193,8 @@ class Locals(Command):
 
     @staticmethod
     def describe(value, op):
+        if value.is_optimized_out:
+            return '<optimized out>'
         type = program.plain(program.without_reference(value).type)
         address = program.node_address(value)
         if address is not None:
@@ -210,7 +213,7 @@ class Locals(Command):
         if type.name == 'lookback::Buffer':
             return buffer_text(value, op)
         try:
-            shown = value.format_string(max_elements=12, max_depth=1).replace('\n', ' ')
+            shown = program.without_reference(value).format_string(max_elements=12, max_depth=1).replace('\n', ' ')
         except gdb.error:
             return 'not set yet'
         return shown if len(shown) <= 100 else shown[:97] + '...'
@@ -228,8 +231,7 @@ def in_tensor(node, is_gradient, flat):
     if node.size == 1:
         return '%s %s = %s' % (what, text.shape_text(node.shape), text.number(values[0]))
     stats = text.Stats(values)
-    return '%s %s in %s .. %s, norm %s' % (what, text.shape_text(node.shape), text.number(stats.low), text.number(stats.high),
-                                          stats.norm_text())
+    return '%s %s in %s, norm %s' % (what, text.shape_text(node.shape), stats.range_text(), stats.norm_text())
 
 
 def buffer_text(value, op):
@@ -238,7 +240,7 @@ def buffer_text(value, op):
     if not data or op is None:
         return 'empty'
     stats = text.Stats(op.memory.reals(data, count))
-    return '%d numbers in %s .. %s, norm %s' % (count, text.number(stats.low), text.number(stats.high), stats.norm_text())
+    return '%d numbers in %s, norm %s' % (count, stats.range_text(), stats.norm_text())
 
 
 class WhyNan(Command):
@@ -260,13 +262,13 @@ class Tensors(Command):
     def run(self, argument):
         memory = program.memory()
         in_order = [address for run in program.backward_runs(memory) for address in run.order if address]
-        show(text.held_text(list(live_nodes(memory)), in_order, program.names()))
+        show(text.held_text(list(live_nodes(memory)), in_order, program.names(), width=width()))
 
 
 class Lookback(gdb.Command):
     def __init__(self):
-        lines = ['Tensors and gradients. E is a variable, an expression, a name such as out.weight, or a',
-                 'number such as #12. The guide is tutorials/debugger/README.md.', '']
+        lines = ['Tensors and gradients. E is a variable, an expression, a name such as',
+                 'out.weight, or a number such as #12. The guide is tutorials/debugger/README.md.', '']
         for usage, what, example in commands:
             lines += [usage] + textwrap.wrap(what, 76, initial_indent='    ', subsequent_indent='    ')
             lines += ['    for example: ' + example]
@@ -284,11 +286,13 @@ class Lookback(gdb.Command):
 
 class Function(gdb.Function):
     def __init__(self, name, of):
-        self._of = of
+        self._name, self._of = name, of
         super().__init__(name)
 
-    def invoke(self, value=None):
+    def invoke(self, value=None, *more):
         try:
+            if more:
+                raise Unreadable('$%s takes one tensor' % self._name)
             if value is None:
                 node = program.resolve('')[0]
             elif value.type.strip_typedefs().code in (gdb.TYPE_CODE_ARRAY, gdb.TYPE_CODE_PTR) and program.node_address(value) is None:

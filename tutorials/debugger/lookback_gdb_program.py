@@ -1,6 +1,7 @@
 """Where the debugged program stands: its memory, its frames, and which tensor somebody means by a word."""
 
 import contextlib
+import re
 
 import gdb
 
@@ -212,7 +213,7 @@ def resolve(text):
             raise Unreadable('no op is at work here; say which tensor: a variable, a name, or a number such as #12')
         return node, False
     if text[0] == '#' and text[1:].isdecimal():
-        node = numbered(int(text[1:]))
+        node = numbered(int(text[1:])) if int(text[1:]) else None    # all leaves have the number 0
         if node is None:
             raise Unreadable('no tensor is number ' + text)
         return node, False
@@ -229,27 +230,27 @@ def resolve(text):
 
 
 def resolve_element(text):
-    """'E I J' -> node, flat place, index."""
-    words = text.replace(',', ' ').split()
+    """'E I J' or 'E(I, J)' -> node, flat place, index."""
+    words = re.sub(r'\(([-\d, ]*)\)$', r' \1', text).replace(',', ' ').split()
     index = []
-    while len(words) > 1 and words[-1].isdecimal():
+    while len(words) > 1 and re.fullmatch('-?[0-9]+', words[-1]):
         index.insert(0, int(words.pop()))
     if not words:
         raise Unreadable('say which tensor, and which element: w 1 2')
     node, _ = resolve(' '.join(words))
     if len(index) != len(node.shape):
-        raise Unreadable('%d numbers are needed to say which element of %s' % (len(node.shape), shape_text(node.shape)))
+        needed = '1 number is' if len(node.shape) == 1 else '%d numbers are' % len(node.shape)
+        raise Unreadable('%s needed to say which element of %s' % (needed, shape_text(node.shape)))
     return node, node.element(index), index
 
 
 # ---- What a tensor is called --------------------------------------------------------------------------------------------------
 
-_variables = None    # until the program goes on
+_variables = {}    # of each thread, until the program goes on
 
 
 def forget(*_):
-    global _variables
-    _variables = None
+    _variables.clear()
 
 
 def has_passed(symbol, frame):
@@ -304,10 +305,10 @@ def tensors_in(value, name, depth):
 
 def variables():
     """Address of a tensor -> the variable that holds it, innermost frame first; the library's own variables come last."""
-    global _variables
-    if _variables is not None:
-        return _variables
-    found = {}
+    thread = gdb.selected_thread() and gdb.selected_thread().ptid
+    if thread in _variables:
+        return _variables[thread]
+    found = _variables[thread] = {}
     try:
         stack = list(frames(gdb.newest_frame()))
     except gdb.error:
@@ -329,7 +330,6 @@ def variables():
                             found.setdefault(address, variable)
                 except (gdb.error, RuntimeError, Unreadable):
                     pass
-    _variables = found
     return found
 
 

@@ -21,8 +21,9 @@ class WatchGrad(Command):
 
     def run(self, argument):
         node, flat, index = program.resolve_element(argument)
+        program.need_running()
         if not node.grad:
-            raise Unreadable('no backward pass has reached %s yet, so its gradient has no place' % program.names().with_shape(node))
+            raise Unreadable('of %s there is %s' % (program.names().gradient(node), text.no_gradient(node)))
         name = '%s%s' % (program.names().gradient(node), shape_text(index))
         Watch(node, flat, name)
         show('watching %s, now %s' % (name, text.number(node.gradients()[flat])))

@@ -101,7 +101,7 @@ def run_under_way(target):
 def resolve(target, word):
     """A variable, a member of one, a tensor's name, or a number such as #12."""
     if word[:1] == '#' and word[1:].isdecimal():
-        found = [node for node in live_nodes(memory(target)) if node.id == int(word[1:])]
+        found = [node for node in live_nodes(memory(target)) if node.id == int(word[1:]) and not node.is_leaf]
     else:
         for frame in frames(target):
             value = frame.GetValueForVariablePath(word)
@@ -139,11 +139,13 @@ def heat(target, argument):
     node = resolve(target, argument[3:].strip() if wants_gradient else argument)
     names = text.Names(variables(target))
     values = node.gradients() if wants_gradient else node.values()
+    if values is None:
+        raise Unreadable('of %s there is %s' % (names.gradient(node), text.no_gradient(node)))
     if not values:
-        raise Unreadable('no backward pass has reached %s yet' % names.with_shape(node))
+        raise Unreadable('%s has no elements' % names.with_shape(node))
     called = names.gradient(node) if wants_gradient else names.short(node)
-    colour = 'full' if os.isatty(1) and 'color' in os.environ.get('TERM', '') else None
-    return '%s %s\n%s' % (called, shape_text(node.shape), text.heat(node.shape, values, colour))
+    coloured = os.isatty(1) and not os.environ.get('NO_COLOR') and 'color' in os.environ.get('TERM', '')
+    return '%s %s\n%s' % (called, shape_text(node.shape), text.heat(node.shape, values, 'full' if coloured else None))
 
 
 def tape(target, argument):
@@ -163,7 +165,18 @@ def summary(value, _):
         return '(%s)' % error
 
 
+def say_not_finite(frame, *_):
+    """The checked mode has found a NaN or inf: its words."""
+    what = frame.FindVariable('what')    # without debug information the fifth argument
+    address = (what if what.IsValid() else frame.FindRegister('r8')).GetValueAsUnsigned()
+    print(frame.GetThread().GetProcess().ReadCStringFromMemory(address, 1000, lldb.SBError()))
+
+
 def __lldb_init_module(debugger, _):
+    said = lldb.SBCommandReturnObject()    # and not shown; -D: for the programs to come
+    interpreter = debugger.GetCommandInterpreter()
+    interpreter.HandleCommand('breakpoint set -D -n lookback_not_finite', said)
+    interpreter.HandleCommand('breakpoint command add -D -F %s.say_not_finite' % __name__, said)
     for kind in ('-x "^lookback::Tensor$"', '-x "^lookback::(op::.*|Node)$"'):
         debugger.HandleCommand('type summary add -w lookback -F %s.summary %s' % (__name__, kind))
     debugger.HandleCommand('type category enable lookback')

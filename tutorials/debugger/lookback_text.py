@@ -17,8 +17,8 @@ class Stats:
         every = len(values) // 250_000 if self.sampled else 1
         seen = values[::every].tolist()
         self.bad = []
-        if not math.isfinite(sum(seen)):    # a NaN or inf anywhere shows in the sum, and that is quick
-            self.bad = [x for x in seen if not math.isfinite(x)]
+        if first_bad(values) is not None:
+            self.bad = [x for x in values if not math.isfinite(x)]
             seen = [x for x in seen if math.isfinite(x)]
         self.count = len(seen)
         self.low, self.high = (min(seen), max(seen)) if seen else (0, 0)
@@ -32,8 +32,14 @@ class Stats:
         parts = ['%d NaN' % nan] if nan else []
         return ', '.join(parts + (['%d inf' % (len(self.bad) - nan)] if len(self.bad) > nan else []))
 
+    def about(self, x):
+        return '~' * self.sampled + number(x)
+
+    def range_text(self):
+        return '%s .. %s' % (self.about(self.low), self.about(self.high))
+
     def norm_text(self):
-        return self.bad_text() or number(self.norm)
+        return self.bad_text() or self.about(self.norm)
 
     def line(self):
         if not self.count and not self.bad:
@@ -43,7 +49,7 @@ class Stats:
         if self.zeros:
             text += '  zeros %d%%' % round(100 * self.zeros / self.count)
         if self.bad:
-            text = '%s, and of the others: %s' % (self.bad_text(), text)
+            text = self.bad_text() + (', and of the others: ' + text if self.count else '')
         return text + ('  (of a sample)' if self.sampled else '')
 
 
@@ -90,7 +96,15 @@ class Names:
         if node.is_leaf:
             return self.with_shape(node) + (' leaf' if given else '') + ('' if node.requires_grad else ', constant')
         inputs = [self.of(node.memory, below) for below in node.inputs[:4]] + ['...'] * (len(node.inputs) > 4)
-        return '#%d %s%s = %s(%s)' % (node.id, given + ' ' if given else '', shape_text(node.shape), node.op, ', '.join(inputs))
+        return '#%d %s%s = %s(%s)%s' % (node.id, given + ' ' if given else '', shape_text(node.shape), node.op, ', '.join(inputs),
+                                        '' if node.requires_grad else ', constant')
+
+
+def no_gradient(node):
+    if node.requires_grad:
+        return 'none yet: no backward pass has reached it'
+    why = 'requires_grad() was not called' if node.is_leaf else 'no input of it does, or it was made under NoGrad'
+    return 'none: it asks for no gradient (%s)' % why
 
 
 def made_at(node):
@@ -107,7 +121,7 @@ def one_line(node, names=Names()):
     elif stats.bad:
         text += ' with ' + stats.bad_text()
     elif node.size:
-        text += ' in %s .. %s, norm %s' % (number(stats.low), number(stats.high), number(stats.norm))
+        text += ' in %s, norm %s' % (stats.range_text(), stats.norm_text())
     if node.grad:
         text += ', grad norm ' + norm_text(node.gradients())
     if not node.is_leaf:
@@ -169,7 +183,7 @@ def tensor_text(node, names, gradient_only=False, before=(None, None), width=80)
     elif node.grad_waits:
         lines.append('  grad   gathered, to be added many rows at a time; LOOKBACK_CHECK=1 adds them at once')
     elif node.requires_grad or gradient_only:
-        lines.append('  grad   none yet: no backward pass has reached it')
+        lines.append('  grad   ' + no_gradient(node))
     if node.size == 0 or (gradient_only and gradients is None):
         return '\n'.join(lines)
     if gradient_only:
@@ -227,20 +241,20 @@ def heat(shape, values, colour=None, most=(32, 32)):
 
 # ---- Graphs -------------------------------------------------------------------------------------------------------------------
 
-def with_places(rows):
+def with_places(rows, width):
     """(text, node) in lines that end with the line of the program; a file is named when it is another than above."""
-    width = max([min(len(text), 64) for text, _ in rows] + [0])
-    lines, file = [], None
+    places, file = [], None
     for text, node in rows:
         place = ''
         if node is not None and node.line:
             place = ('' if node.file == file else node.file) + ':%d' % node.line + (' in ' + node.scope if node.scope else '')
             file = node.file
-        lines.append((text.ljust(width) + '  ' + place).rstrip())
-    return '\n'.join(lines)
+        places.append(place)
+    column = max(min(len(text), 64) for text, _ in rows)
+    return '\n'.join((text.ljust(min(column, width - 2 - len(place))) + '  ' + place).rstrip() for (text, _), place in zip(rows, places))
 
 
-def tape(memory, run, names, around=10, kind=''):
+def tape(memory, run, names, around=10, kind='', width=80):
     """The order of a backward pass: what is done, with the norm of its gradient, what is at work, what is to come."""
     order, at = run.order, run.position
     last = len(order) - 1
@@ -260,10 +274,10 @@ def tape(memory, run, names, around=10, kind=''):
         rows.append(('     ... %d to come' % end, None))
     if len(rows) == 1:
         raise Unreadable("no op of this pass is called '%s'" % kind)
-    return with_places(rows)
+    return with_places(rows, width)
 
 
-def graph(nodes, names, most=40):
+def graph(nodes, names, most=40, width=80):
     """The ops behind a tensor as they were made, with the norms of value and gradient. Leaves show as inputs."""
     ops = [node for node in nodes if not node.is_leaf] or nodes
     rows = [('     |value| |gradient|', None)]
@@ -273,7 +287,7 @@ def graph(nodes, names, most=40):
             continue
         node = ops[i]
         rows.append(('%12s %10s  %s' % (norm_text(node.values()), norm_text(node.gradients()), names.node(node)), node))
-    return with_places(rows)
+    return with_places(rows, width)
 
 
 def dot(nodes, names):
@@ -296,9 +310,9 @@ def dot(nodes, names):
 
 def first_bad(values):
     """The flat place of the first NaN or inf, or None."""
-    if math.isfinite(sum(values)):
+    if math.isfinite(sum(values)):    # a NaN or inf anywhere shows in the sum, and that is quick
         return None
-    return next(i for i, x in enumerate(values) if not math.isfinite(x))
+    return next((i for i, x in enumerate(values) if not math.isfinite(x)), None)    # finite doubles can have an infinite sum
 
 
 def place_in(shape, flat):
@@ -335,7 +349,7 @@ def why_not_finite(nodes, names):
     return ''
 
 
-def held_text(nodes, in_order, names, most=40):
+def held_text(nodes, in_order, names, most=40, width=80):
     """What the program holds, and what that keeps alive: a tensor keeps all behind it. `in_order` are the handles of backward passes
     under way, which are not the program's own."""
     alive = {node.address: node for node in nodes}
@@ -372,7 +386,8 @@ def held_text(nodes, in_order, names, most=40):
     rows = [('held   keeps tensors, bytes', None)]
     for kept_size, kept, count, what, node in lines[:most]:
         rows.append(('%4d %8d %12s  %s' % (count, kept, '{:,}'.format(kept_size), what), node))
-    text = with_places(rows)
+    text = with_places(rows, width)
     if len(lines) > most:
         text += '\n  ... and %d lines of less' % (len(lines) - most)
-    return text + '\n%d tensors are alive, %s bytes of values and gradients' % (len(nodes), '{:,}'.format(size(alive)))
+    return text + '\n%s alive, %s bytes of values and gradients' % (
+        '1 tensor is' if len(nodes) == 1 else '%d tensors are' % len(nodes), '{:,}'.format(size(alive)))
