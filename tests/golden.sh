@@ -32,6 +32,9 @@ spoilt 'another shape' 'param.bias is (1, 3)' linear sed 's/"shape": \[3\], /"sh
 spoilt 'no number' 'heads is "x", no number' multihead_cross sed 's/"heads": "2"/"heads": "x"/'
 spoilt 'no head' 'cannot be cut into 0 heads' multihead_cross sed 's/"heads": "2"/"heads": "0"/'
 spoilt 'positions without end' 'out.y is (5, 8)' sinusoidal_positions sed 's/"length": "5", /"length": "99",/'
+spoilt 'an output that is too small' 'out.y[4, 7]: got 0.999992013, expected 2' sinusoidal_positions sh -c "head -c -4; printf '\\0\\0\\0\\100'"
+spoilt 'as many numbers in another shape' 'out.y is (2, 8), expected (8, 2)' \
+    sub_same sed 's/"out\.y": {"dtype": "F32", "shape": \[2, 8\]/"out.y": {"dtype": "F32", "shape": [8, 2]/'
 spoilt 'half a file' 'is it truncated?' gru head -c 3000
 spoilt 'no file of this kind' 'no safetensors file' gru tr '\000-\377' x
 

@@ -38,6 +38,7 @@ result 'to load' "$([ $? = 0 ] || echo "exit status $?")"
 sed -n '4,$s/: out$//p;4,$p' trained >a && sed -n '3,$s/: again$//p;3,$p' loaded >b
 sed -i '/pictures and figures/d' a b
 result 'a loaded model says what it said before it was saved' "$(diff a b)"
+result 'the log counts its steps from 1' "$(sed -n 2p out/log.csv | grep -v '^fixed,1,')"
 result 'nothing is trained' "$(ls again | grep -e loss -e log)"
 "$contrast" --quick --steps 60 --out again --load models --save copy >loaded 2>error
 for file in source.txt target.txt fixed.safetensors attention.safetensors transformer.safetensors; do
@@ -80,6 +81,18 @@ said '--map shows the words of the source' 0 "$("$translate" models --map 'i lov
 result 'with </s>' "$(sed -n 2p printed | grep -qE '^ +i +love +you +</s>$' || cat printed)"
 said 'after -- there is no help' 0 1 1 "$translate" models -- -h
 said '--help' 0 "$("$translate" --help | wc -l)" 0 "$translate" --help
+
+said 'a long word that it does not know' 0 1 1 "$translate" models "$(printf '%1000s' '' | tr ' ' q)"
+result 'is cut' "$([ "$(wc -c <error)" -lt 200 ] || cat error)"
+mkfifo asked    # a dialogue: the answer comes before the next question
+"$translate" models <asked >answers 2>error &
+exec 3>asked
+echo 'i love you' >&3
+tenths=0
+while [ ! -s answers ] && [ $tenths -lt 300 ]; do sleep 0.1 && tenths=$((tenths + 1)); done
+result 'each answer is said at once' "$([ -s answers ] || echo 'nothing after 30 seconds')"
+exec 3>&-
+wait $!
 
 refused 'a map of the fixed vector' 'does not look back' "$translate" models --model fixed --map 'i love you'
 refused 'a folder for standard input' 'cannot read the standard input' sh -c "'$translate' models <out"
@@ -135,7 +148,7 @@ kill -INT $! && wait $!
 result 'half a training is not saved' "$(ls half)"
 mkdir -p other && cp keep/fixed.checkpoint other/attention.checkpoint && cp keep/fixed.checkpoint other/fixed.checkpoint
 refused 'a checkpoint of another model' \
-    'other/attention.checkpoint: tensor "model.encoder.weight_ih_l0" is (384, 64); the model'"'"'s is (192, 64)' \
+    'other/attention.checkpoint: schedule was "120 steps, 4 shards, 0.02 in 100" and is "60 steps' \
     "$contrast" --quick --steps 60 --out out --checkpoint other
 refused 'other steps' 'schedule was "120 steps, 4 shards, 0.02 in 100" and is "100 steps' \
     "$contrast" --quick --steps 50 --out out --checkpoint keep

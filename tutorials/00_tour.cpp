@@ -169,8 +169,9 @@ int tour(const Options& options) {
     const std::vector<Example> unseen = encode(test.pairs, corpus.source, corpus.target);
     const Evaluation evaluation = evaluate(model, unseen, workers);
     const std::string said = translate(model, love, corpus, workers);
-    fmt::print("\n4. Sentences that it has not read (\"{}\" is in {} training pairs)\n", join(love.source),
-               std::ranges::count_if(corpus.train, has_love));
+    const auto times_read = std::ranges::count_if(corpus.train, has_love);
+    fmt::print("\n4. Sentences {} (\"{}\" is in {} training pairs)\n", times_read ? "of " + test.name : "that it has not read",
+               join(love.source), times_read);
     print_translation(love, said);
     for (std::size_t i = love.source == test.pairs[0].source; i < std::min<std::size_t>(4, unseen.size()); ++i)
         print_translation(test.pairs[i], join(corpus.target.decode(evaluation.translations[i].tokens)));

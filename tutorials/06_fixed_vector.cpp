@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <string_view>
 
 #include "lookback/decode/evaluate.h"
@@ -224,8 +225,9 @@ void examine(Run& run, const Corpus& corpus, Workers& workers) {
                columns(run.last_right), least_width);
 }
 
-LineChart score_chart(const std::vector<Run>& runs) {
-    LineChart chart{"Exact match by length", "clauses in the sentence", "exact match", {}, 0, 1};
+LineChart score_chart(const std::vector<Run>& runs, bool by_clauses) {
+    LineChart chart{"Exact match", by_clauses ? "clauses in the sentence" : "test", "exact match", {}, 0, 1};
+    if (by_clauses) chart.title += " by length";
     for (const Run& run : runs) {
         Series series{run.name, {}, run.exact_match};
         for (std::size_t test = 0; test < run.exact_match.size(); ++test) series.xs.push_back(static_cast<double>(test + 1));
@@ -270,6 +272,8 @@ int fixed_vector(const Options& options) {
     const auto far = std::ranges::find_if(corpus.train, [](const Pair& pair) { return pair.source.size() == 17; });
     compare_ways(runs, far == corpus.train.end() ? corpus.train[0] : *far, corpus);
 
+    std::error_code error;    // tests of your own are told by name
+    const bool by_clauses = std::filesystem::equivalent(options.data, LOOKBACK_DATASETS "/english-french", error);
     const std::size_t width = std::max(5 * corpus.tests.size(), least_width);
     fmt::print("\n\n2. Each learns from the same {} batches of {}\n   {:<20} loss{:>{}}{:>{}}\n   {:<25}", options.steps,
                batch_size, "vector given", "exact match", width, "last word right", width + 1, "");
@@ -296,17 +300,18 @@ int fixed_vector(const Options& options) {
                  if_taught = last_right_if_taught(runs[2].model, read(corpus.tests[third].pairs, corpus, false));
     fmt::print("   every word, {}: last word right {:.2f}, after the true words {:.2f}\n", corpus.tests[third].name, by_itself,
                if_taught);
-    fmt::print("{}", terminal::line_chart(score_chart(runs), terminal::style_of(stdout), 6));
-    if (!options.out.empty()) write_file(options.out / "score_by_length.svg", svg::line_chart(score_chart(runs)));
+    fmt::print("{}", terminal::line_chart(score_chart(runs, by_clauses), terminal::style_of(stdout), 6));
+    if (!options.out.empty()) write_file(options.out / "score_by_length.svg", svg::line_chart(score_chart(runs, by_clauses)));
 
     const NoGrad no_grad;
     const Run& run = runs[2];
     for (const Pair& pair : corpus.tests[third].pairs) {
-        const std::string english = join(pair.source), right = join(pair.target),
+        const std::string read_as = join(pair.source), right = join(pair.target),
                           said = speak(run, vector_of(run, pair, corpus), corpus);
-        if (said == right || std::max({text_width(english), text_width(right), text_width(said)}) > 67) continue;
-        fmt::print("\n3. What one vector makes of {} clauses\n   english  {}\n   right    {}\n   said     {}\n", third + 1,
-                   english, right, said);
+        if (said == right || std::max({text_width(read_as), text_width(right), text_width(said)}) > 67) continue;
+        fmt::print("\n3. What one vector makes of {}\n   {:<9}{}\n   right    {}\n   said     {}\n",
+                   by_clauses ? fmt::format("{} clauses", third + 1) : corpus.tests[third].name,
+                   by_clauses ? "english" : "source", read_as, right, said);
         break;
     }
 

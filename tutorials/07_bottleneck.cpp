@@ -277,11 +277,13 @@ int bottleneck(const Options& options) {
     const auto all_right = [](const Run& run) { return std::ranges::min(run.exact_match) >= 0.5; };
     if (std::ranges::any_of(runs, all_right)) {
         fmt::print("\n2. Not all sizes fall below a half: these sentences are too short to show the wall\n");
+    } else if (std::ranges::any_of(runs, [](const Run& run) { return run.exact_match[0] < 0.5; })) {
+        fmt::print("\n2. Not half of the shortest sentences are right yet: there is no wall to see\n");
     } else {
         fmt::print("\n2. Half of the sentences are right at {:.1f} words: the wall\n", fmt::join(walls, ", "));
         fmt::print("   each doubling of the vector buys {:.1f} words: a line that misses by {:.1f} at most\n", line.slope,
                    line.largest_miss);
-        if (line.slope > 0)
+        if (line.slope > 0.1)
             fmt::print("   if it went on like that, 50 words would take 2^{:.0f} numbers\n", 5 + (50 - line.at_0) / line.slope);
     }
 

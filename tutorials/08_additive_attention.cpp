@@ -261,7 +261,7 @@ int additive_attention(const Options& options) {
     }
 
     fmt::print("\n3. Both learn from the same {} batches of 32 sentences\n   {:<16}{:>14}", options.steps, "exact match", "time");
-    for (const Corpus::Test& test : corpus.tests) fmt::print("{:>8}", test.name);
+    for (const Corpus::Test& test : corpus.tests) fmt::print(" {:>7}", cut_text(test.name, 7));
     const std::vector<double> f = study("one vector", fixed, corpus, examples, options, workers);
     const std::vector<double> a = study("attention", attention, corpus, examples, options, workers);
     Pair love{split("i love you"), {}}, red{split("they read the red letter"), {}};    // love: in no training pair

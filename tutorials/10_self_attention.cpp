@@ -343,7 +343,7 @@ int self_attention(const Options& options) {
     std::vector<double> right[2];
     std::pair<double, double> changes[2];
     fmt::print("\n4. Name the word before you");
-    for (const Corpus::Test& test : corpus.tests) fmt::print("{:>8}", test.name);
+    for (const Corpus::Test& test : corpus.tests) fmt::print(" {:>7}", cut_text(test.name, 7));
     fmt::print("   backwards, it changes by\n");
     for (const bool with : {false, true}) {
         Random same(options.seed);

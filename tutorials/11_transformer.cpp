@@ -265,7 +265,7 @@ int transformer(const Options& options) {
                                effect(whole, "the word after", false, 3), effect(whole, "padding of the source", true, 5)};
 
     fmt::print("\n3. {:<29}{:>12}", fmt::format("Exact match, {} steps", options.steps), "weights");
-    for (const Corpus::Test& test : corpus.tests) fmt::print("{:>8}", test.name);
+    for (const Corpus::Test& test : corpus.tests) fmt::print(" {:>7}", cut_text(test.name, 7));
     const std::vector<double> w = study("4 heads, 2 + 2 layers", whole, corpus, examples, options, workers);
     const std::vector<double> h = study("1 head", one_head, corpus, examples, options, workers);
     const std::vector<double> l = study("1 + 1 layers", one_layer, corpus, examples, options, workers);

@@ -214,7 +214,8 @@ void print_scores(const std::vector<Report>& reports, const Data& data) {
 
 // Two sentences: the showcase, and the first of the second test that the first model gets wrong and the others right.
 void print_translations(const std::vector<Report>& reports, const Data& data) {
-    fmt::print("\n{:<14}{}\n", "english", join(data.showcase.source));
+    const char* source_language = data.by_clauses ? "english" : "source";
+    fmt::print("\n{:<14}{}\n", source_language, join(data.showcase.source));
     for (const Report& report : reports) fmt::print("{:<14}{}\n", report.name, sentence(report.showcase, data.corpus));
     const std::size_t test = std::min<std::size_t>(1, data.tests.size() - 1);
     for (std::size_t i = 0; i < data.tests[test].size(); ++i) {
@@ -225,7 +226,7 @@ void print_translations(const std::vector<Report>& reports, const Data& data) {
         const std::string source = join(pair.source), right = join(pair.target),
                           said = sentence(reports[0].translations[test][i], data.corpus);
         if (!telling || std::max({text_width(source), text_width(right), text_width(said)}) > 66) continue;
-        fmt::print("{:<14}{}\n{:<14}{}\n{:<14}{}\n", "english", source, reports[0].name, said, "the others", right);
+        fmt::print("{:<14}{}\n{:<14}{}\n{:<14}{}\n", source_language, source, reports[0].name, said, "the others", right);
         return;
     }
 }

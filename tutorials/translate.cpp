@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "lookback/decode/evaluate.h"
 #include "lookback/draw/terminal.h"
@@ -44,7 +45,7 @@ struct Request {
 Request read_request(const std::vector<std::string>& arguments) {
     Request request;
     std::vector<std::string> words;
-    bool options = true;
+    bool options = true, folder_given = false;
     for (std::size_t i = 0; i < arguments.size(); ++i) {
         const std::string& argument = arguments[i];
         if (options && argument == "--")
@@ -57,12 +58,12 @@ Request read_request(const std::vector<std::string>& arguments) {
             request.model = argument.substr(8);
         else if (options && argument.starts_with("--"))
             throw BadInput(fmt::format("unknown option {}, or one without its value: --help lists them all", argument));
-        else if (request.folder.empty())
+        else if (!std::exchange(folder_given, true))
             request.folder = argument;
         else
             words.push_back(argument);
     }
-    if (request.folder.empty()) throw BadInput("no folder given: translate DIR reads what 12_contrast --save DIR has trained");
+    if (!folder_given) throw BadInput("no folder given: translate DIR reads what 12_contrast --save DIR has trained");
     const bool quoted = std::ranges::any_of(words, [](const std::string& word) { return word.find(' ') != std::string::npos; });
     if (quoted)
         request.sentences = words;
@@ -181,7 +182,8 @@ int main(int argc, char** argv) {
     try {
         return translate({argv + (argc > 0), argv + argc});
     } catch (const std::exception& error) {
-        std::fputs(fmt::format("translate: {}\n", printable(error.what())).c_str(), stderr);
+        const char* what = std::ferror(stdout) ? "cannot write the standard output" : error.what();
+        std::fputs(fmt::format("translate: {}\n", printable(what)).c_str(), stderr);
         return dynamic_cast<const BadInput*>(&error) ? 2 : 1;
     }
 }

@@ -137,15 +137,16 @@ bool load_checkpoint(const Training& training, const std::filesystem::path& path
     };
     check("losses", losses, std::numeric_limits<double>::lowest());
 
-    const NamedTensors tensors = tensors_of(training);
-    const std::vector<const StoredTensor*> sources = matching(tensors, file, path);
-    for (const StoredTensor* source : sources)
-        if (source->name.starts_with("adam.second_moment.")) check(source->name, source->values, 0);    // they are squares
     for (const auto& [key, now] : settings_of(training))
         if (const std::string& then = entries.text(key); then != now)
             entries.fail(
                 fmt::format("{} was {} and is {} now: go on with the data and options you began with, or in another place", key,
                             json::shown(then), json::shown(now)));
+
+    const NamedTensors tensors = tensors_of(training);
+    const std::vector<const StoredTensor*> sources = matching(tensors, file, path);
+    for (const StoredTensor* source : sources)
+        if (source->name.starts_with("adam.second_moment.")) check(source->name, source->values, 0);    // they are squares
 
     const auto steps = entries.number<int>("adam.steps");
     const auto learning_rate = entries.number<double>("adam.lr");

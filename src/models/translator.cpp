@@ -50,6 +50,8 @@ FixedVector::State FixedVector::start(const Ids& source, const std::vector<int>&
 }
 
 Tensor FixedVector::step(const std::vector<int>& tokens, State& state) const {
+    if (static_cast<int>(tokens.size()) != state.h.size(0))
+        throw std::invalid_argument(fmt::format("step: {} tokens for {} sentences", tokens.size(), state.h.size(0)));
     const Tensor from_token = embedded_linear(one_token_each(tokens), target_embedding, decoder.weight_ih, decoder.bias_ih,
                                               token_columns(target_embedding));
     state.h = decoder.step(from_token + state.from_sentence, state.h);

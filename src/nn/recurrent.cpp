@@ -121,12 +121,13 @@ typename Recurrent<CellType>::Output Recurrent<CellType>::operator()(const Tenso
 
 template <class CellType>
 typename Recurrent<CellType>::Output Recurrent<CellType>::operator()(const Ids& tokens, const Embedding& embedding,
-                                                                     const std::vector<int>& lengths, Where where) const {
+                                                                     const std::vector<int>& lengths, const Tensor& initial,
+                                                                     Where where) const {
     if (tokens.shape.size() != 2 || tokens.shape[1] == 0)
         reject(fmt::format("recurrent: tokens (B, T) with T > 0 are needed, not {}", to_string(tokens.shape)), where);
     const auto project = [&](const CellType& cell) { return embedded_linear(tokens, embedding, cell.weight_ih, cell.bias_ih); };
     const Tensor forward = project(forward_cell), backward = bidirectional ? project(backward_cell) : Tensor();
-    return run(forward, backward, lengths, {}, where);
+    return run(forward, backward, lengths, initial, where);
 }
 
 template <class CellType>

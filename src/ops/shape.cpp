@@ -222,8 +222,11 @@ Tensor slice(const Tensor& x, int dim, int start, int stop, Where where) {
 Tensor select(const Tensor& x, int dim, int index, Where where) {
     const int checked = checked_dim("select", x, dim, where);
     Shape shape = x.shape();
+    const int count = shape[checked], at = index < 0 ? index + count : index;
+    if (at < 0 || at >= count)
+        reject(fmt::format("select: no index {} in dimension {} of {}", index, checked, to_string(shape)), where);
     shape.erase(shape.begin() + checked);
-    return slice_as("select", x, checked, index, index + 1, std::move(shape), where);
+    return slice_as("select", x, checked, at, at + 1, std::move(shape), where);
 }
 
 Tensor concat(const std::vector<Tensor>& parts, int dim, Where where) {

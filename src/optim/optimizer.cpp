@@ -1,7 +1,11 @@
 #include "lookback/optim/optimizer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <stdexcept>
 
 #include "kernels/kernels.h"
 
@@ -14,6 +18,11 @@ std::vector<Tensor> zeros_like(const std::vector<Tensor>& parameters) {
     for (const Tensor& parameter : parameters)
         zeros.push_back(Tensor(parameter.shape()));    // emplace_back would give them a line of the standard library
     return zeros;
+}
+
+void check(const char* option, double value, double below = std::numeric_limits<double>::infinity()) {
+    if (!(value >= 0 && value < below))
+        throw std::invalid_argument(fmt::format("{} of {}: it must be at least 0 and below {}", option, value, below));
 }
 
 double sum_of_squares(std::size_t n, const real* x) {
@@ -33,7 +42,10 @@ double power(double base, int exponent) {    // std::pow differs between C libra
 
 }    // namespace
 
-Sgd::Sgd(std::vector<Tensor> list, const SgdOptions& o) : options(o), parameters(std::move(list)) {}
+Sgd::Sgd(std::vector<Tensor> list, const SgdOptions& o) : options(o), parameters(std::move(list)) {
+    check("Sgd: lr", o.lr);
+    check("Sgd: momentum", o.momentum);
+}
 
 void Sgd::step() {
     if (options.momentum != 0 && velocity.empty()) velocity = zeros_like(parameters);
@@ -56,7 +68,13 @@ Adam::Adam(std::vector<Tensor> list, const AdamOptions& o, Workers* shared_by)
       parameters(std::move(list)),
       first_moment(zeros_like(parameters)),
       second_moment(zeros_like(parameters)),
-      workers(shared_by) {}
+      workers(shared_by) {
+    check("Adam: lr", o.lr);
+    check("Adam: beta1", o.beta1, 1);
+    check("Adam: beta2", o.beta2, 1);
+    check("Adam: eps", o.eps);
+    check("Adam: weight_decay", o.weight_decay);
+}
 
 void Adam::step() {
     ++steps;
@@ -79,6 +97,7 @@ void Adam::step() {
 }
 
 double clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm) {
+    if (!(max_norm >= 0)) throw std::invalid_argument(fmt::format("clip_grad_norm: a norm of at most {}", max_norm));
     double squares = 0;
     for (const Tensor& w : parameters)
         if (w.grad()) squares += sum_of_squares(w.size(), w.grad());

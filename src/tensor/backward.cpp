@@ -63,7 +63,10 @@ void backward(const Tensor& loss, Graph graph, Where where) {
     if (loss.size() != 1)
         reject(fmt::format("backward: a loss is one number, not {}; take sum() or mean() first", to_string(loss.shape())), where);
     if (!loss.node->requires_grad)
-        reject("backward: nothing behind this loss requires a gradient; call requires_grad() on a leaf", where);
+        reject(
+            "backward: nothing behind this loss requires a gradient; call requires_grad() on a leaf, and compute the loss "
+            "outside of NoGrad",
+            where);
     std::vector<Tensor> order = collect(loss);
     for (const Tensor& x : order)
         if (x.node->id != 0 && x.node->inputs.empty())

@@ -45,17 +45,22 @@ GradientCheck check_gradient(const std::function<Tensor()>& f, std::vector<Tenso
     for (Tensor& leaf : leaves) leaf.zero_grad();
     backward(loss_of());
 
+    struct Restored {    // should f throw of what it is given
+        real& x;
+        const real before;
+        ~Restored() { x = before; }
+    };
     constexpr double step = std::is_same_v<real, double> ? 1e-5 : 1e-2;
     GradientCheck result;
     for (Tensor& leaf : leaves)
         for (std::size_t i = 0; i < leaf.size(); ++i) {
             real& x = leaf.data()[i];
             const real before = x;
+            const Restored at_the_end{x, before};
             x = static_cast<real>(before + step);
             const double x_high = x, high = value_of();
             x = static_cast<real>(before - step);
             const double x_low = x, low = value_of();
-            x = before;
             const double analytic = leaf.grad()[i], numeric = (high - low) / (x_high - x_low);
             double error = std::abs(analytic - numeric) / std::max({1.0, std::abs(analytic), std::abs(numeric)});
             if (std::isnan(error)) error = std::numeric_limits<double>::infinity();

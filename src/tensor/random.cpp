@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 #include <numeric>
+#include <stdexcept>
 #include <utility>
 
 #include "kernels/kernels.h"
@@ -38,6 +39,7 @@ std::uint64_t Random::next() {
 }
 
 std::uint64_t Random::below(std::uint64_t bound) {
+    if (bound == 0) throw std::invalid_argument("random: no number is below 0");
     // The first 2^64 mod bound values are rejected, so that each remainder is equally likely.
     const std::uint64_t rejected = -bound % bound;
     std::uint64_t bits = next();

@@ -78,13 +78,16 @@ std::string element_text(const Shape& shape, std::size_t element) {
     return "element " + to_string(index);
 }
 
+// fmt::print would throw where stderr is full or closed, and the training would end.
+static void trace(const std::string& line) { std::fputs(line.c_str(), stderr); }
+
 void watch_forward(const Node& node) {
     if (tracing) {
         std::string inputs;
         for (const Tensor& input : node.inputs)
             inputs += fmt::format(" |{}|={:.4g}", short_label(*input.node), norm(input.data(), input.size()));
-        fmt::print(stderr, "forward  #{:<3} {:<17} |{}|={:.4g} {} <-{}  {}\n", node.id, node.op, short_label(node),
-                   norm(node.data, node.size), to_string(node.shape), inputs, place(node));
+        trace(fmt::format("forward  #{:<3} {:<17} |{}|={:.4g} {} <-{}  {}\n", node.id, node.op, short_label(node),
+                          norm(node.data, node.size), to_string(node.shape), inputs, place(node)));
     }
     if (!checking) return;
     std::size_t bad = kernels::first_not_finite(node.size, node.data);
@@ -105,8 +108,8 @@ void watch_backward(const Node& node) {
         for (std::size_t i = 0; i < node.inputs.size(); ++i)
             if (const real* dx = node.grad_of(i))
                 outputs += fmt::format(" |d{}|={:.4g}", short_label(*node.inputs[i].node), norm(dx, node.inputs[i].size()));
-        fmt::print(stderr, "backward #{:<3} {:<17} |d{}|={:.4g} {} ->{}  {}\n", node.id, node.op, short_label(node),
-                   norm(node.grad, node.size), to_string(node.shape), outputs, place(node));
+        trace(fmt::format("backward #{:<3} {:<17} |d{}|={:.4g} {} ->{}  {}\n", node.id, node.op, short_label(node),
+                          norm(node.grad, node.size), to_string(node.shape), outputs, place(node)));
     }
     if (!checking) return;
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {

@@ -71,7 +71,9 @@ Workers::~Workers() {
 void Workers::run(int count, const std::function<void(int)>& task) {
     if (count <= 0) return;
     std::unique_lock lock(state->mutex);
-    if (state->task) throw std::logic_error("workers: run() within a task of the same workers would wait for itself");
+    if (state->task)
+        throw std::logic_error(
+            "workers: run() is at work already, in a task of these workers or in another thread: make workers of your own");
     state->task = &task;
     state->next = 0;
     state->count = state->unfinished = count;

@@ -214,7 +214,13 @@ Vocabulary read_vocabulary(const std::filesystem::path& file) { return Vocabular
 
 void write_vocabulary(const Vocabulary& vocabulary, const std::filesystem::path& file) {
     std::string text;
-    for (int id = 0; id < vocabulary.size(); ++id) text += vocabulary.token(id) + "\n";
+    for (int id = 0; id < vocabulary.size(); ++id) {
+        const std::string& token = vocabulary.token(id);
+        if (split(token) != std::vector{token} || token.find_first_of("\r\n") != std::string::npos)
+            throw std::invalid_argument(
+                fmt::format("{}: token {} is empty or has a blank in it: it could not be read again", file.string(), id));
+        text += token + "\n";
+    }
     write_file(file, text);
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <stdexcept>
 
@@ -23,6 +24,8 @@ void check_map(const AttentionWeights& map, const Alignment& links, std::size_t 
         throw std::invalid_argument(fmt::format("alignment_accuracy: {} weights do not fill map {} of {} x {}",
                                                 map.weights.size(), sentence, map.rows, map.columns));
     }
+    if (std::ranges::any_of(map.weights, [](real weight) { return std::isnan(weight); }))
+        throw std::invalid_argument(fmt::format("alignment_accuracy: map {} has a NaN", sentence));
     for (const auto& [source, target] : links) {
         if (source >= 0 && source < map.columns && target >= 0 && target < map.rows) continue;
         throw std::invalid_argument(

@@ -254,6 +254,98 @@ def what_is_held_keeps_what_is_behind_it():
     assert [line.split()[3] for line in lines[2:-1]] == ['#1']    # p has no handle but those of the graph
 
 
+def a_sample_says_that_it_is_one_and_where_there_is_nothing_that_is_said():
+    large = memoryview(struct.pack('f', 0.5) * 1_500_000).cast('f')
+    stats = text.Stats(large)
+    assert stats.count >= 250_000 and stats.line().endswith('  (of a sample)')
+    assert text.Stats(memoryview(b'').cast('f')).line() == 'no elements'
+    half = memoryview(struct.pack('4f', 0, 1, math.nan, math.inf)).cast('f')
+    assert text.Stats(half).line().endswith('zeros 50%')    # of those that are numbers
+
+
+def a_tensor_s_own_name_comes_before_that_of_a_variable_and_of_many_inputs_four_are_named():
+    program, w, x, h, p, loss, names = small_net()
+    assert text.Names({w.address: 'another'}).short(w) == 'w'
+    many = program.node((2,), [1, 2], op='concat', id=9, inputs=[w, x, h, p, loss])
+    assert names.node(many) == '#9 (2) = concat(w, leaf, #1, p, ...)'
+    assert text.one_line(program.node((2,), [1, math.nan], name='n')) == 'n (2) with 1 NaN net.cpp:7'
+
+
+def what_was_nan_and_is_nan_has_not_changed():
+    lines = text.grid((2,), [math.nan, math.nan], before=[math.nan, 1.0])
+    assert lines[1].split() == ['NaN', '*NaN']
+
+
+def as_many_columns_as_fit_are_shown_whole_and_value_stands_above_grad_where_both_are_too_wide():
+    assert text.chosen(3, 3) == [0, 1, 2] and text.chosen(4, 3) == [0, None, 3]
+    program = Program()
+    wide = program.node((1, 3), [1, 2, 3], grad=[4, 5, 6], name='w')
+    lines = text.tensor_text(wide, text.Names(), width=40).splitlines()
+    assert lines.index('value') < lines.index('grad')
+    side_by_side = text.tensor_text(wide, text.Names(), width=80).splitlines()
+    assert 'value' not in side_by_side and max(map(len, side_by_side[3:])) <= 80
+
+
+def a_gradient_that_nobody_asked_for_is_none_yet():
+    program, w, x, *_ = small_net()
+    assert text.tensor_text(x, text.Names(), gradient_only=True).endswith('grad   none yet: no backward pass has reached it')
+
+
+def a_graph_of_leaves_shows_them_and_its_picture_quotes_names():
+    program = Program()
+    leaf = program.node((1,), [1], grad=[2], name='the "w"', requires_grad=False)
+    assert 'the "w" (1)' in text.graph([leaf], text.Names())
+    drawn = text.dot([leaf], text.Names())
+    assert r'label="the \"w\" (1)\nnorm 1\ntutorials' in drawn and 'grad norm' not in drawn
+
+
+def a_gradient_that_no_op_handed_on_is_not_blamed():
+    program = Program()
+    w = program.node((1,), [1], grad=[math.inf], name='w')
+    y = program.node((1,), [1], op='exp', id=1, inputs=[w])    # its own gradient has not arrived
+    assert text.why_not_finite(nodes.graph_behind(program.memory, y.address), text.Names()) == ''
+    first = program.node((1,), [1], grad=[math.inf], op='exp', id=2, inputs=[w])
+    last = program.node((1,), [1], grad=[1], op='log', id=3, inputs=[first])
+    found = text.why_not_finite(nodes.graph_behind(program.memory, last.address), text.Names())
+    assert 'of d#2, after backward of\n  #3' in found    # the way back comes to #3 first
+
+
+def what_is_held_in_a_pass_is_not_the_program_s_and_of_many_lines_the_largest_are_shown():
+    program, w, x, h, p, loss, names = small_net()
+    alone = program.node((), [2], op='sum', id=3, references=1)
+    assert text.held_text([alone], [alone.address], text.Names()).splitlines()[-2:] == [
+        'held   keeps tensors, bytes', '1 tensors are alive, 4 bytes of values and gradients']
+    many = [program.node((1,), [1], name='n%d' % i, line=i + 1) for i in range(42)]
+    lines = text.held_text(many, [], text.Names()).splitlines()
+    assert len(lines) == 43 and lines[-2] == '  ... and 2 lines of less'
+
+
+def memory_is_read_to_the_end_of_a_page_and_no_further():
+    program = Program()
+    long_text = program.put(b'x' * 100 + b'\0')    # 101 bytes: the third 40 are not all there
+    assert program.memory.text(long_text) == 'x' * 100
+    assert refused(lambda: program.node((), [1], name='n' * 301).name) == 'a name of 301 bytes'
+    m = program.memory
+    assert refused(lambda: nodes.node_at(m, program.node((-1, -2), [1, 2]).address)).startswith('corrupt')
+    assert refused(lambda: nodes.node_at(m, program.node((2,), [], size=2).address)) == 'not set yet'
+    cut = program.node((64,), [1.0] * 64)
+    program.bytes[cut.data] = program.bytes[cut.data][:128]
+    assert refused(lambda: nodes.node_at(m, cut.address)) == 'not set yet, or freed'
+    before = len(list(nodes.live_nodes(m)))
+    program.node((1,), [1], references=0)    # another thread is freeing it
+    assert len(list(nodes.live_nodes(m))) == before
+
+
+def a_pass_to_come_has_the_nodes_that_want_gradients_and_leaves_come_first():
+    program, w, x, h, p, loss, names = small_net()
+    late = program.node((2, 2), [1, 2, 3, 4], name='late')    # a leaf that was made after #3
+    late_sum = program.node((), [1], op='add', id=4, inputs=[loss, late])
+    behind = nodes.graph_behind(program.memory, late_sum.address)
+    assert [n.is_leaf for n in behind] == [True] * 3 + [False] * 4
+    coming = nodes.PassToCome(program.memory, late_sum.address)
+    assert x.address not in coming.order and w.address in coming.order and coming.node == 0
+
+
 def main():
     passed = failed = 0
     for name, test in list(globals().items()):

@@ -343,3 +343,32 @@ TEST_CASE("what adds up is kept to the last bit") {
     load_checkpoint(run.training, folder.path / "x");
     CHECK(run.tokens == 123'456'789.125);
 }
+
+TEST_CASE("a checkpoint may stand in the current folder") {
+    const Folder folder;
+    const std::filesystem::path before = std::filesystem::current_path();
+    std::filesystem::current_path(folder.path);
+    Run<FixedVector> run, again;
+    CHECK(error_of([&] { load_checkpoint(run.training, "x"); }) == "(no error)");
+    run.step();
+    save_checkpoint(run.training, "x");
+    CHECK(load_checkpoint(again.training, "x"));
+    std::filesystem::current_path(before);
+    CHECK(again.losses == run.losses);
+}
+
+TEST_CASE("losses are a list of doubles, or it is no checkpoint") {
+    const Folder folder;
+    Run<FixedVector> run;
+    run.step();
+    save_checkpoint(run.training, folder.path / "x");
+    const Safetensors good = read_safetensors(folder.path / "x");
+    for (const auto& [dtype, shape] : {std::pair<std::string, Shape>("F32", {1}), {"F64", {1, 1}}, {"F64", {}}}) {
+        std::vector<StoredTensor> tensors = good.tensors;
+        tensors.back().dtype = dtype;
+        tensors.back().shape = shape;
+        write_safetensors(folder.path / "x", tensors, good.metadata);
+        CHECK(error_of([&] { load_checkpoint(run.training, folder.path / "x"); }).find("it has no list of losses") !=
+              std::string::npos);
+    }
+}

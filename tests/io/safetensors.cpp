@@ -366,3 +366,27 @@ TEST_CASE("hexadecimal digits may be capitals") {
                file_of("{\"\\u00E9\\uD83D\\uDE00\": {\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4));
     CHECK(read_safetensors(folder.path / "x").tensors[0].name == "\u00e9\U0001F600");
 }
+
+TEST_CASE("an escape may stand for a character of one to four bytes, and half of a pair of surrogates for none") {
+    const SafetensorsFolder folder;
+    write_file(folder.path / "x", file_of("{\"\\u007f\\u0080\\u07ff\\u0800\\u20ac\\uFFFD\\ud800\\udc00\\uDBFF\\uDFFF\": "
+                                          "{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}",
+                                          4));
+    CHECK(read_safetensors(folder.path / "x").tensors[0].name ==
+          "\x7f\xC2\x80\xDF\xBF\xE0\xA0\x80\xE2\x82\xAC\xEF\xBF\xBD\xF0\x90\x80\x80\xF4\x8F\xBF\xBF");
+    for (const char* half : {"\\ud800\\ue000", "\\udc00\\udc00", "\\ud800\\ud800"})
+        CHECK(refusal(file_of(std::string("{\"") + half + "\": {}}", 0)).ends_with("half of a pair of surrogates"));
+}
+
+TEST_CASE("one byte too few is a truncated file; the data begin at the next multiple of 8") {
+    CHECK(refusal(file_of("{\"a\": {\"dtype\": \"F32\", \"shape\": [2], \"data_offsets\": [0, 8]}}", 7)) ==
+          "tensor \"a\": it ends at byte 8 of the data, but the file ends after 7: is it truncated?");
+    const SafetensorsFolder folder;
+    for (std::size_t length = 1; length <= 8; ++length) {
+        write_safetensors(folder.path / "x", {{std::string(length, 'a'), "F32", {0}, {}, {}}});
+        const std::string bytes = read_file(folder.path / "x");
+        CHECK(bytes.size() % 8 == 0);
+        CHECK(bytes.size() - bytes.rfind('}') <= 8);    // 7 blanks at most
+    }
+    CHECK_THROWS_AS(write_safetensors(folder.path / "x", {}, {{"\xff", "v"}}), std::invalid_argument);
+}

@@ -214,3 +214,21 @@ TEST_CASE("a Transformer of either activation, with its norms before or behind, 
             CHECK(load_translator<TransformerTranslator>(folder.path, "x")(batch).values() == model(batch).values());
         }
 }
+
+TEST_CASE("each size that is read from one tensor is that of the tensors beside it, before a model of it is made") {
+    const auto turned = [](const std::string& name) {
+        return [=](Safetensors& file) { std::ranges::reverse(tensor(file, name).shape); };
+    };
+    CHECK(refusal_of<AttentionTranslator>(turned("attention.query.weight")) ==
+          "tensor \"attention.query.weight\" is (10, 3); beside the others it should be (10, 10)");
+    CHECK(refusal_of<AttentionTranslator>(turned("decoder.weight_ih")) ==
+          "tensor \"decoder.weight_ih\" is (14, 30); beside the others it should be (30, 14)");
+    CHECK(refusal_of<AttentionTranslator>(turned("out.weight")) ==
+          "tensor \"out.weight\" is (24, 6); beside the others it should be (6, 24)");
+    CHECK(refusal_of<TransformerTranslator>(turned("transformer.encoder.layers.0.self_attn.in_proj_weight")) ==
+          "tensor \"transformer.encoder.layers.0.self_attn.in_proj_weight\" is (6, 18); beside the others it should be (18, 6)");
+    CHECK(refusal_of<FixedVector>([](Safetensors& file) {
+              tensor(file, "target_embedding.weight").shape = {6, 2};
+              tensor(file, "target_embedding.weight").values.resize(12);
+          }) == "tensor \"target_embedding.weight\" is (6, 2); beside the others it should be (6, 4)");
+}

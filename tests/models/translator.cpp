@@ -267,3 +267,41 @@ TEST_CASE("the three models of 12_contrast are about as large as each other") {
     CHECK(parameter_count(transformer) == embeddings + 2 * (attention_layer + feed_forward + 2 * norm) +
                                               2 * (2 * attention_layer + feed_forward + 3 * norm) + 2 * norm + 200 * 65);
 }
+
+TEST_CASE("a Transformer has a position for each token up to the longest sentence, step by step too") {
+    const TransformerTranslator model = make<TransformerTranslator>();
+    auto state = model.start({{1, 1}, {2}}, {1});
+    state.length = TransformerTranslator::longest - 1;
+    CHECK_NOTHROW(model.step({4}, state));
+    CHECK_THROWS_WITH_AS(model.step({4}, state), "TransformerTranslator: 1025 tokens: at most 1024 have a position",
+                         std::invalid_argument);
+}
+
+TEST_CASE("in training a Transformer drops numbers of what it reads and of what it has said, embedded") {
+    Random random(1);
+    TransformerTranslator model(
+        source_words, target_words, random,
+        {.size = 6, .heads = 3, .feed_forward = 8, .encoder_layers = 0, .decoder_layers = 1, .dropout = 0.5});
+    const Batch batch = batch_of({0});
+    const auto still = [](const Tensor& table, int row) {    // numbers of a row that got no gradient
+        const Values of_row = row_gradient(table, row);
+        return std::count(of_row.begin(), of_row.end(), real(0));
+    };
+    int of_source = 0, of_target = 0;
+    for (int seed = 0; seed < 10; ++seed) {
+        Random dropping(static_cast<std::uint64_t>(seed));
+        zero_grad(model);
+        backward(cross_entropy(model(batch, {&dropping}), batch.target_out));
+        of_source += static_cast<int>(still(model.source_embedding.weight, 5));
+        of_target += static_cast<int>(still(model.target_embedding.weight, 4));
+    }
+    CHECK(of_source > 10);
+    CHECK(of_target > 10);
+}
+
+TEST_CASE("a step of the fixed vector takes a token for each sentence") {
+    const FixedVector model = make<FixedVector>();
+    const Batch batch = batch_of({0, 1});
+    auto state = model.start(batch.source, batch.source_lengths);
+    CHECK_THROWS_WITH_AS(model.step({1}, state), "step: 1 tokens for 2 sentences", std::invalid_argument);
+}

@@ -162,3 +162,12 @@ TEST_CASE("the nodes of a layer are made in an order that does not depend on the
     }
     CHECK(weights == std::vector<const Node*>{lstm.forward_cell.weight_ih.node, lstm.backward_cell.weight_ih.node});
 }
+
+TEST_CASE("tokens are read from an initial state as their embeddings are") {
+    Random random(1);
+    const Gru gru(3, 2, random);
+    const Embedding embedding(5, 3, random);
+    const Ids tokens{{1, 2}, {4, 1}};
+    const Tensor initial = random_tensor({1, 2}, 3);
+    CHECK(gru(tokens, embedding, {}, initial).y.values() == gru(embedding(tokens), {}, initial).y.values());
+}

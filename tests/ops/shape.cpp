@@ -130,7 +130,7 @@ TEST_CASE("ops on shapes refuse what does not fit, with the shapes and the line"
     check_rejected("slice: -1 .. 1 is not within dimension 1 of (2, 3)", [&] { slice(x, -1, -1, 2); });
     check_rejected("slice: 2 .. 0 is not within dimension 0 of (2, 3)", [&] { slice(x, 0, 2, 1); });
     check_rejected("slice: no dimension 0 in the shape ()", [&] { slice(scalar, 0, 0, 1); });
-    check_rejected("select: 3 .. 3 is not within dimension 1 of (2, 3)", [&] { select(x, 1, 3); });
+    check_rejected("select: no index 3 in dimension 1 of (2, 3)", [&] { select(x, 1, 3); });
     check_rejected("select: no dimension 2 in the shape (2, 3)", [&] { select(x, 2, 0); });
     check_rejected("concat: there is nothing to join", [&] { concat({}, 0); });
     check_rejected("concat: shapes differ in more than dimension 0: (2, 3) and (2, 4)", [&] { concat({x, y}, 0); });
@@ -150,4 +150,11 @@ TEST_CASE("reshape refuses two unknown sizes, other negative sizes, and an unkno
         CHECK_THROWS_AS(reshape(Tensor({2, 3}), shape), std::invalid_argument);
     CHECK_THROWS_AS(reshape(Tensor({0, 3}), {-1, -1}), std::invalid_argument);
     CHECK_THROWS_AS(reshape(Tensor({0, 3}), {0, -5}), std::invalid_argument);
+}
+
+TEST_CASE("select counts a negative index from the last") {
+    const Tensor x({2, 3}, {1, 2, 3, 4, 5, 6});
+    CHECK(select(x, 1, -1).values() == std::vector<real>{3, 6});
+    CHECK(select(x, 0, -2).values() == std::vector<real>{1, 2, 3});
+    check_rejected("select: no index -3 in dimension 0 of (2, 3)", [&] { select(x, 0, -3); });
 }

@@ -229,3 +229,12 @@ TEST_CASE("of several exceptions that of the lowest task is thrown, and all task
                          "1", std::runtime_error);
     CHECK(done == std::vector{0, 1, 2, 3});
 }
+
+TEST_CASE("a gradient moves only between tensors of one shape") {
+    Tensor a({3}), b({2});
+    a.requires_grad().zero_grad();
+    a.grad()[0] = 5;
+    CHECK_THROWS_WITH_AS(move_gradient(a, b), "move_gradient: from (3) to (2): shapes differ", std::invalid_argument);
+    move_gradient(a, a);
+    CHECK(a.grad()[0] == 5);
+}

@@ -169,3 +169,15 @@ TEST_CASE("warm-up rises in a line to 1, then falls as 1 / sqrt(step)") {
     CHECK(warmup_inverse_sqrt(0, 0) == 1);
     CHECK(warmup_inverse_sqrt(3, 0) == 0.5);
 }
+
+TEST_CASE("options that would turn a step round, or make NaN of it, are refused") {
+    Tensor w({1});
+    w.requires_grad().zero_grad();
+    const std::vector<Tensor> parameters{w};
+    CHECK_THROWS_WITH_AS(Adam(parameters, {.lr = -1}), doctest::Contains("Adam: lr of -1"), std::invalid_argument);
+    CHECK_THROWS_WITH_AS(Adam(parameters, {.beta2 = 1}), doctest::Contains("Adam: beta2 of 1"), std::invalid_argument);
+    CHECK_THROWS_WITH_AS(Adam(parameters, {.eps = NAN}), doctest::Contains("Adam: eps of nan"), std::invalid_argument);
+    CHECK_THROWS_WITH_AS(Sgd(parameters, {.lr = NAN}), doctest::Contains("Sgd: lr of nan"), std::invalid_argument);
+    CHECK_THROWS_WITH_AS(clip_grad_norm(parameters, -1), doctest::Contains("clip_grad_norm: a norm of at most -1"),
+                         std::invalid_argument);
+}

@@ -183,3 +183,60 @@ TEST_CASE("an output folder is made with its parents and is left empty") {
     write_file(folder.path / "file", "");
     CHECK_THROWS_AS(make_writable_folder(folder.path / "file"), BadInput);
 }
+
+TEST_CASE(
+    "a name without a folder is one in the current folder: what was left beside it is removed, and the folder is on the disk") {
+    const Folder folder;
+    const std::filesystem::path before = std::filesystem::current_path();
+    std::filesystem::current_path(folder.path);
+    std::ofstream(".x.tmp-999999999-0") << "left";
+    synced.clear();
+    write_file("x", "x");
+    remove_left_over("x");
+    std::filesystem::current_path(before);
+    CHECK(synced == std::vector<mode_t>{S_IFREG, S_IFDIR});
+    CHECK(folder.files() == 1);
+}
+
+TEST_CASE("a new file has the permissions that the user's umask leaves") {
+    const Folder folder;
+    const mode_t before = umask(022);
+    write_file(folder.path / "x", "x");
+    umask(before);
+    CHECK(std::filesystem::status(folder.path / "x").permissions() == std::filesystem::perms(0644));
+}
+
+TEST_CASE("files that were read and written are closed again, also those that could not be read") {
+    const Folder folder;
+    const auto next_descriptor = [] {
+        const int next = dup(0);
+        close(next);
+        return next;
+    };
+    const int before = next_descriptor();
+    write_file(folder.path / "x", "x");
+    read_file(folder.path / "x");
+    error_of([&] { read_file(folder.path); });
+    CHECK(next_descriptor() == before);
+}
+
+TEST_CASE("what others may read they may read when it is replaced") {
+    const Folder folder;
+    write_file(folder.path / "x", "old");
+    std::filesystem::permissions(folder.path / "x", std::filesystem::perms(0604));
+    write_file(folder.path / "x", "new");
+    CHECK(std::filesystem::status(folder.path / "x").permissions() == std::filesystem::perms(0604));
+}
+
+TEST_CASE("a folder in which nothing can be written is named, and so is the reason") {
+    const Folder folder;
+    const Outcome outcome = run_in_child([&] {
+        signal(SIGXFSZ, SIG_IGN);
+        const rlimit limit{4, 4};
+        setrlimit(RLIMIT_FSIZE, &limit);
+        const std::string start = fmt::format("cannot write in the folder {}: cannot write ", folder.path.string());
+        const std::string error = error_of([&] { make_writable_folder(folder.path); });
+        return error.starts_with(start) && error.ends_with(": File too large") ? 0 : 1;
+    });
+    CHECK(outcome.status == 0);
+}

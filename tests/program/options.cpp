@@ -130,3 +130,23 @@ TEST_CASE("the help names the question and each option with its default") {
 TEST_CASE("the help tells the default of a number that is no whole one, too") {
     CHECK(help_text(info).find("  --dropout X      share that is dropped (0.1)\n") != std::string::npos);
 }
+
+TEST_CASE("the least and the most that a number may be are allowed") {
+    CHECK(read_options(info, {"--hidden", "1"}).integer("hidden") == 1);
+    CHECK(read_options(info, {"--hidden", "4096"}).integer("hidden") == 4096);
+    CHECK(read_options(info, {"--seed", "0", "--dropout", "0"}).seed == 0);
+}
+
+TEST_CASE("a run that is not usual stays so, whatever follows") {
+    CHECK_FALSE(read_options(info, {"--seed=2", "--threads=3"}).usual);
+    CHECK_FALSE(read_options(info, {"--quick", "--hidden=128"}).usual);
+}
+
+TEST_CASE("what is three letters off, or one letter long, is taken for no other option") {
+    for (const char* name : {"stxxx", "s"}) CHECK(error_of({std::string("--") + name}).ends_with(": --help lists them all"));
+}
+
+TEST_CASE("the help of --quick promises no number of steps where a program has none") {
+    const ProgramInfo bare{.name = "bare", .question = "?", .out = {}, .data = {}, .own = {}};
+    CHECK(help_text(bare).find("  --quick          a short run, to see that it works\n") != std::string::npos);
+}

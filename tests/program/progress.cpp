@@ -37,12 +37,12 @@ std::optional<std::string> on_a_terminal(unsigned short columns, Body body) {
         body();
         return 0;
     });
-    char block[20000];
-    fcntl(master, F_SETFL, O_NONBLOCK);
-    const ssize_t count = read(master, block, sizeof block);
-    close(terminal);
+    close(terminal);    // so that the terminal ends, once all of it has been read: what was written arrives a little later
+    std::string written;
+    char block[4096];
+    for (ssize_t count; (count = read(master, block, sizeof block)) > 0;) written.append(block, static_cast<std::size_t>(count));
     close(master);
-    return std::string(block, count > 0 ? static_cast<std::size_t>(count) : 0);
+    return written;
 }
 
 void train(int steps) {
@@ -121,4 +121,31 @@ TEST_CASE("speed and the time left are those of the steps that are over and of t
     const double thousands = std::atof(last.c_str() + std::min(speed, last.size() - 10) + 10);
     CHECK(thousands > 1000);    // on a machine that has much else to do
     CHECK(thousands <= 10'000);
+}
+
+TEST_CASE("the speed is that of all tokens so far, and a window that is made narrower has narrower lines") {
+    const auto written = on_a_terminal(60, [] {
+        Progress progress("a", 3);
+        for (int step = 0; step < 3; ++step) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(150));
+            if (step == 2) {
+                const winsize size{24, 30, 0, 0};
+                ioctl(STDERR_FILENO, TIOCSWINSZ, &size);
+            }
+            progress.advance(step == 0 ? 1'000'000 : 0, 2.5);
+        }
+    });
+    if (!written) return;
+    INFO(*written);
+    const std::size_t second = written->find("2/3"), third = written->find("3/3");
+    REQUIRE(second < third);
+    CHECK(written->substr(second, third - second).find("tokens/s") != std::string::npos);
+    const std::size_t begin = written->rfind('\r', third) + 1;
+    CHECK(text_width(written->substr(begin, written->find("\x1b[K", begin) - begin)) < 30);
+}
+
+TEST_CASE("the bar is 30 long at most, and full only at the end") {
+    CHECK(progress_line({"a", 999, 1000, {}, 0, 1}, 120).find("█░  ") != std::string::npos);
+    CHECK(progress_line({"a", 1000, 1000, {}, 0, 0}, 120).find("░") == std::string::npos);
+    CHECK(text_width(progress_line({"a", 1000, 1000, {}, 0, 0}, 120)) == text_width("a    1000/1000  0:00 left") + 30);
 }

@@ -177,3 +177,18 @@ TEST_CASE("Ctrl-C ends in 130, whatever the program says of it") {
     });
     CHECK(outcome.status == 130);
 }
+
+TEST_CASE("-h is --help, and too little memory is said in words") {
+    CHECK(run({"-h"}, hello).out == help_text(example));
+    const Outcome outcome = run({}, [](const Options&) -> int { throw std::bad_alloc(); });
+    CHECK(outcome.status == 1);
+    CHECK(outcome.error == "example: not enough memory\n");
+}
+
+TEST_CASE("a reader behind a pipe has each line as soon as it is made, and all of them before the error") {
+    const Outcome outcome = run({}, [](const Options&) -> int {
+        fmt::print("one line\n");
+        _exit(3);    // nothing is flushed at the end
+    });
+    CHECK(outcome.out == "one line\n");
+}

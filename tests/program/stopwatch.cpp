@@ -33,3 +33,10 @@ TEST_CASE("a watch goes on from the seconds it is given") {
     CHECK(seconds >= 100);
     CHECK(seconds < 130);
 }
+
+TEST_CASE("numbers below zero have their thousands apart, too, and a speed is rounded down") {
+    CHECK(count_text(-100) == "-100");
+    CHECK(count_text(-1000) == "-1,000");
+    CHECK(count_text(1'234'567) == "1,234,567");
+    CHECK(rate_text(48'199) == "48,100/s");
+}

@@ -1,6 +1,7 @@
 #include "lookback/tensor/random.h"
 
 #include <doctest/doctest.h>
+#include <stdexcept>
 
 #include <algorithm>
 #include <array>
@@ -30,6 +31,11 @@ TEST_CASE("below() stays in range and favours nobody") {
     for (int i = 0; i < 70'000; ++i) ++counts.at(random.below(7));
     for (const int count : counts) CHECK(std::abs(count - 10'000) < 4 * 93);    // deviation: sqrt(70000 6/49) = 93
     for (int i = 0; i < 100; ++i) CHECK(random.below(1) == 0);
+}
+
+TEST_CASE("no number is below 0") {
+    Random random(1);
+    CHECK_THROWS_WITH_AS(random.below(0), "random: no number is below 0", std::invalid_argument);
 }
 
 TEST_CASE("below() rejects the excess: with a bound of 3/4 of the range, halves come as often as they should") {

@@ -232,3 +232,9 @@ TEST_CASE("batches for evaluation hold each example exactly once, short sources 
     }
     CHECK(seen == Numbers(23, 1));
 }
+
+TEST_CASE("no epoch and no batch is before the first") {
+    BatchStream stream(three, 1, Random(1));
+    CHECK_THROWS_AS(stream.seek(-1, 0), std::invalid_argument);
+    CHECK_THROWS_AS(stream.seek(0, -1), std::invalid_argument);
+}

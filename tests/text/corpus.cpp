@@ -227,6 +227,10 @@ TEST_CASE("a vocabulary that is written is read again, every token under its num
     for (int id = 0; id < 6; ++id) CHECK(again.token(id) == vocabulary.token(id));
     const std::filesystem::path windows = folder.write("w.txt", "\xEF\xBB\xBF<pad>\r\n<s>\r\n</s>\r\n<unk>\r\nle");
     CHECK(read_vocabulary(windows).id("le") == 4);
+    for (const std::string token : {"a b", "a\nb", "", "\r"})
+        CHECK_THROWS_WITH_AS(write_vocabulary(Vocabulary::of({{token}}), folder.path / "no.txt"),
+                             doctest::Contains("token 4 is empty or has a blank in it"), std::invalid_argument);
+    CHECK(!std::filesystem::exists(folder.path / "no.txt"));
 }
 
 TEST_CASE("a line of a vocabulary that is wrong is named by file and line") {
@@ -282,4 +286,16 @@ TEST_CASE(
     CHECK(with([](Corpus& c) {
               c.tests[0].pairs = {{{"q"}, {"x"}}};
           }).starts_with("DIR/test-1.tsv: the model knows less than half of the words"));
+}
+
+TEST_CASE("DEL is a control character, and of an odd number of words one less than half may be unknown") {
+    const Folder folder;
+    CHECK(folder.pairs_message("a\x7F\tb\n") ==
+          "DIR/x.tsv:1: byte 2 of the line, 0x7F, is a control character: save the file as plain UTF-8 text");
+    Corpus corpus;
+    corpus.source = corpus.target = Vocabulary::listed({"a"});
+    corpus.tests = {{"test-1", {{{"a", "q", "q"}, {"a"}}}, {}}};
+    CHECK_THROWS_AS(check_for(corpus, 9, "DIR"), BadInput);
+    corpus.tests = {{"test-1", {{{"a", "a", "q"}, {"a"}}}, {}}};
+    CHECK_NOTHROW(check_for(corpus, 9, "DIR"));
 }

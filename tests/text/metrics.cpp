@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <stdexcept>
 
 using namespace lookback;
@@ -61,4 +62,16 @@ TEST_CASE("a link outside a map is told with the number of the map") {
     const Maps maps = {{1, 1, {1}}, {1, 1, {1}}};
     CHECK_THROWS_WITH_AS(alignment_accuracy(maps, Gold{{{0, 0}}, {{0, 1}}}), doctest::Contains("outside map 1 of"),
                          std::invalid_argument);
+}
+
+TEST_CASE("a link from before the first word, or to it, is refused") {
+    const Maps map = {{1, 1, {1}}};
+    CHECK_THROWS_AS(alignment_accuracy(map, Gold{{{-1, 0}}}), std::invalid_argument);
+    CHECK_THROWS_AS(alignment_accuracy(map, Gold{{{0, -1}}}), std::invalid_argument);
+}
+
+TEST_CASE("a look that is NaN is no look at the right word") {
+    const std::vector<AttentionWeights> maps{{1, 2, {NAN, NAN}}};
+    const std::vector<Alignment> gold{{{0, 0}}};
+    CHECK_THROWS_WITH_AS(alignment_accuracy(maps, gold), "alignment_accuracy: map 0 has a NaN", std::invalid_argument);
 }

@@ -72,7 +72,7 @@ struct Recurrent {
                       Where where = Where::current()) const;
     // The same for tokens (B, T), embedded.
     Output operator()(const Ids& tokens, const Embedding& embedding, const std::vector<int>& lengths = {},
-                      Where where = Where::current()) const;
+                      const Tensor& initial = {}, Where where = Where::current()) const;
     void parameters(const Visit& visit);    // weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, and ..._reverse
 
   private:

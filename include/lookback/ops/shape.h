@@ -13,7 +13,7 @@ Tensor transpose(const Tensor& x, int dim0 = -2, int dim1 = -1, Where where = Wh
 // The elements start .. stop-1 along one dimension.
 Tensor slice(const Tensor& x, int dim, int start, int stop, Where where = Where::current());
 
-// The elements at one index of a dimension, which goes away: (B, T, H) -> (B, H) with dim = 1.
+// The elements at one index of a dimension, which goes away: (B, T, H) -> (B, H) with dim = 1. Negative counts from the last.
 Tensor select(const Tensor& x, int dim, int index, Where where = Where::current());
 
 // Tensors one after the other along a dimension that exists already: (B, E), (B, H) -> (B, E + H).
