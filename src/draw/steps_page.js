@@ -65,7 +65,8 @@ at("graph").style.setProperty("--lanes", 10 + lanes.length * laneWidth + "px");
 
 // One array of a tensor, its value or a gradient: a picture if it is large, and the numbers, of which a few may be shown.
 function panel(node, array, title, marks) {
-  const range = node.size === 1 ? "" : ` · norm ${array.norm}, from ${array.low} to ${array.high}`;
+  const isRange = node.size > (array.notFinite || 0);    // else there is no finite number
+  const range = node.size === 1 ? "" : ` · norm ${array.norm}${isRange ? `, from ${array.low} to ${array.high}` : ""}`;
   const caption = make("figcaption", "", make("b", "", title), range);
   const body = make("div", "body"), figure = make("figure", "", caption, body);
   if (array.notFinite) caption.append(" · ", make("span", "bad", `${array.notFinite} not finite`));
@@ -107,7 +108,9 @@ function panel(node, array, title, marks) {
     table.append(line);
   });
   if (node.shownRows.length < node.rows) {
-    const rest = make("th", "rest", `${node.shownRows.length} of ${node.rows} rows; the picture shows all`);
+    const isCoarse = array.picture.length < node.size;
+    const all = isCoarse ? "in the picture a square is the greatest of its block" : "the picture shows all";
+    const rest = make("th", "rest", `${node.shownRows.length} of ${node.rows} rows; ${all}`);
     rest.colSpan = columns + 1;
     table.append(make("tr", "", rest));
   }
@@ -227,7 +230,9 @@ function show(wanted) {
   timer = setTimeout(() => history.replaceState(null, "", "#" + step), 200);
 }
 
-at("about").textContent = `${ops.length} ops and ${leaves.length} leaves make the loss ${loss.value.cells}: first forward, op by op, ` +
+const counted = (count, one, more) => `${count} ${count === 1 ? one : more}`;
+at("about").textContent = `${counted(ops.length, "op", "ops")} and ${counted(leaves.length, "leaf", "leaves")} make the loss ` +
+  `${loss.value.cells}: first forward, op by op, ` +
   "then backward.";
 at("slider").max = last;
 at("slider").style.setProperty("--middle", 100 * turn / last + "%");
