@@ -35,14 +35,21 @@ void Progress::done() {
 
 std::string progress_line(const ProgressState& state, int width) {
     const std::string steps = std::to_string(state.steps);
-    std::string figures = fmt::format("{:>{}}/{}", state.step, steps.size(), steps);
-    if (state.loss) figures += fmt::format("  loss {:.3f}", *state.loss);
+    const std::string count = fmt::format("{:>{}}/{}", state.step, steps.size(), steps);
+    std::string loss, speed;
+    if (state.loss) loss = fmt::format("  loss {:.3f}", *state.loss);
     const double rate = state.tokens_per_second;
     if (rate > 0)
-        figures += rate < 10'000 ? fmt::format("  {:4.0f} tokens/s", rate) : fmt::format("  {:3.0f}k tokens/s", rate / 1000);
+        speed = rate < 10'000 ? fmt::format("  {:4.0f} tokens/s", rate) : fmt::format("  {:3.0f}k tokens/s", rate / 1000);
     const auto seconds = state.seconds_left > 0 ? std::lround(std::min(state.seconds_left, 1e9)) : 0;
-    figures += seconds < 3600 ? fmt::format("  {}:{:02} left", seconds / 60, seconds % 60)
-                              : fmt::format("  {}:{:02}:{:02} left", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    const std::string left = seconds < 3600
+                                 ? fmt::format("  {}:{:02} left", seconds / 60, seconds % 60)
+                                 : fmt::format("  {}:{:02}:{:02} left", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    // The time left is what a narrow screen shows longest.
+    const auto is_too_long = [&] { return text_width(state.label + count + loss + speed + left) + 2 > width; };
+    if (is_too_long()) speed.clear();
+    if (is_too_long()) loss.clear();
+    const std::string figures = count + loss + speed + left;
 
     std::string bar;
     const int room = width - text_width(state.label) - text_width(figures) - 4;

@@ -59,6 +59,8 @@ TEST_CASE("the progress line shows label, bar, steps, loss, speed and the time l
     const ProgressState state{"attention", 300, 600, 0.41234, 18'200, 72.4};
     CHECK(progress_line(state, 80) == "attention  ███████████░░░░░░░░░░░  300/600  loss 0.412   18k tokens/s  1:12 left");
     CHECK(progress_line(state, 60) == "attention  300/600  loss 0.412   18k tokens/s  1:12 left");
+    CHECK(progress_line(state, 45) == "attention  300/600  loss 0.412  1:12 left");
+    CHECK(progress_line(state, 30) == "attention  300/600  1:12 left");
     CHECK(progress_line(state, 20) == "attention  300/600 …");
     CHECK(progress_line({"valid", 2, 12, {}, 0, 3723}, 40) == "valid  ██░░░░░░░░░░   2/12  1:02:03 left");
 }
