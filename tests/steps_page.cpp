@@ -16,6 +16,7 @@
 #include "lookback/ops/elementwise.h"
 #include "lookback/ops/lookup.h"
 #include "lookback/ops/matmul.h"
+#include "lookback/ops/shape.h"
 #include "lookback/program/file.h"
 #include "lookback/tensor/node.h"
 
@@ -53,6 +54,8 @@ constexpr std::string_view script = R"script(<script>
     visited.add(text());
     report();
   }
+  for (const number of document.querySelectorAll(".row .number"))
+    if (number.scrollHeight > number.parentElement.clientHeight) bad(`${number.textContent} is broken into lines`);
   if (visited.size !== last + 1) bad(`${last + 1} steps show ${visited.size} different texts`);
   press("ArrowRight");
   if (+slider.value !== last) bad("a key leads beyond the end");
@@ -95,7 +98,8 @@ Tensor sentence_loss() {
     parameters_of(model);    // names them
     const std::vector<Example> example{{{4, 5, 6, 2}, {7, 8, 9}}};
     const Batch batch = batches_in_order(example, 1)[0];
-    return cross_entropy(model(batch), batch.target_out);
+    const Tensor tiny = Tensor({2}, {1.2345e-5, 0}).requires_grad().named("tiny");    // its norm fills its column
+    return cross_entropy(model(batch), batch.target_out) + sum(tiny);
 }
 
 // What the page shows at a step, of tensors that are shown in full.
