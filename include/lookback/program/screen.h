@@ -7,13 +7,14 @@
 // What a terminal can show, and text that fits it.
 namespace lookback {
 
-// The number of code points of a UTF-8 text: its columns in a terminal, for the alphabets of Europe.
+// The columns of a UTF-8 text in a terminal: two for a sign of East Asia or a picture, none for an accent that stands on the
+// letter before it, else one a code point.
 int text_width(std::string_view text);
 
 // The text with blanks for what would command a terminal, or what XML cannot hold: control characters, U+FFFE and U+FFFF.
 std::string printable(std::string_view text);
 
-// The text at no more than `width` code points; what is too long is cut and ends in an ellipsis.
+// The text at no more than `width` columns; what is too long is cut and ends in an ellipsis.
 std::string cut_text(std::string_view text, int width);
 
 namespace terminal {
