@@ -330,7 +330,7 @@ int training(const Options& options) {
     fmt::print("   x 0: inf, as all were 0; only {} learns: how often each word comes\n", learned);
 
     fmt::print("\n5. Loss of what is learned, and of sentences not seen           lowest, at step\n");
-    LineChart heart{"Learned by heart: the loss, of sentences not seen and of those 100", "steps", "loss", {}};
+    LineChart heart{"Loss of unseen sentences, and of the 100 learned", "steps", "loss", {}};
     const auto compare = [&](const char* name, const Trace& trace) {
         const std::vector<double>& losses = trace.valid_losses;
         const auto lowest = std::ranges::min_element(losses);

@@ -305,6 +305,7 @@ std::array<int, 4> ops_between(int n) {
 AttentionMap map_of(const char* title, std::vector<std::string> words, const Tensor& weights) {
     words.push_back("</s>");
     AttentionMap map{title, words, words, {weights.data(), weights.data() + 20}, {}};
+    map.about = "row: the word that looks; column: the word of the same sentence that it looks at";
     map.columns.push_back("<pad>");
     return map;
 }

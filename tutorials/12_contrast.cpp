@@ -191,6 +191,7 @@ LineChart score_chart(const std::vector<Report>& reports, const Data& data) {
 // Where the model looked as it said the showcase, and where it should have, if it was right.
 AttentionMap showcase_map(const Report& report, const Data& data) {
     AttentionMap map = map_of(report.showcase, data.showcase.source, data.corpus.target);
+    map.title = fmt::format("{}: {}", report.name, map.title);
     if (sentence(report.showcase, data.corpus) == join(data.showcase.target))
         for (const auto& [source, target] : data.showcase_gold) map.gold.emplace_back(target, source);
     return map;

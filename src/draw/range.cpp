@@ -1,5 +1,7 @@
 #include "draw/range.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -51,7 +53,14 @@ std::vector<double> multiples(double low, double high, double step) {
 double Range::share(double value) const {
     const double share =
         log ? (logarithm(value) - logarithm(low)) / (logarithm(high) - logarithm(low)) : (value - low) / (high - low);
-    return std::clamp(share, 0.0, 1.0);
+    return share >= 0 ? std::min(share, 1.0) : 0;    // of a NaN, where the range is too wide or too narrow for a double: 0
+}
+
+std::string Range::label(double tick) const {
+    int digits = 6;
+    const auto text = [&](double number) { return fmt::format("{:.{}g}", number, digits); };
+    while (digits < 17 && std::ranges::adjacent_find(ticks, {}, text) != ticks.end()) ++digits;
+    return text(tick);
 }
 
 bool is_drawn(const LineChart& chart, double x, double y) {
@@ -88,6 +97,7 @@ Range y_range(const LineChart& chart) {
         if (low == high) low = chart.log_y ? low / 2 : low - 1, high = chart.log_y ? high * 2 : high + 1;
     }
     if (!chart.log_y) {
+        if (!(low < high) || !std::isfinite(high - low)) low = 0, high = 1;    // no such axis can be computed
         const double step = round_step(high - low, 5);
         low = step * std::floor(low / step + 1e-9);
         high = step * std::ceil(high / step - 1e-9);
@@ -102,6 +112,8 @@ Range y_range(const LineChart& chart) {
             if (numbers[i] >= low && numbers[i] <= high) range.ticks.push_back(numbers[i]);
         if (range.ticks.size() <= 12) break;
     }
+    if (range.ticks.size() < 3)
+        range.ticks = multiples(low, high, round_step(high - low, 5));    // a short range may have no round one
     return range;
 }
 

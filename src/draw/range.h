@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "lookback/draw/figure.h"
@@ -14,7 +15,8 @@ struct Range {
     bool log = false;
     std::vector<double> ticks;
 
-    double share(double value) const;    // 0 at the low end, 1 at the high one; never outside
+    double share(double value) const;        // 0 at the low end, 1 at the high one; never outside
+    std::string label(double tick) const;    // in as many digits as tell the ticks apart
 };
 
 Range x_range(const LineChart& chart);

@@ -27,12 +27,13 @@ text{fill:#222}
 .grid{stroke:#ddd}
 .empty{fill:#f2f2f2}
 .weight{fill:#0b5a9c}
+.half{fill:#000}
 .on{fill:#fff}
 .gold{fill:none;stroke:#d55e00;stroke-width:2}
 .line{fill:none;stroke-linejoin:round}
 .mark{stroke:#fff}
-.c0{stroke:#0072b2}.c1{stroke:#d55e00}.c2{stroke:#00895f}.c3{stroke:#b4568c}.c4{stroke:#b07d00}.c5{stroke:#666}
-.f0{fill:#0072b2}.f1{fill:#d55e00}.f2{fill:#00895f}.f3{fill:#b4568c}.f4{fill:#b07d00}.f5{fill:#666}
+.c0{stroke:#0072b2}.c1{stroke:#d55e00}.c2{stroke:#00895f}.c3{stroke:#b4568c}.c4{stroke:#7a5600}.c5{stroke:#444}
+.f0{fill:#0072b2}.f1{fill:#d55e00}.f2{fill:#00895f}.f3{fill:#b4568c}.f4{fill:#7a5600}.f5{fill:#444}
 @media (prefers-color-scheme:dark){
 .paper{fill:#16181d}
 text{fill:#e6e6e6}
@@ -40,11 +41,12 @@ text{fill:#e6e6e6}
 .grid{stroke:#383c44}
 .empty{fill:#24272e}
 .weight{fill:#6fc3ff}
-.on{fill:#101216}
+.off{fill:#fff}
+.half,.on{fill:#000}
 .gold{stroke:#ff9a4d}
 .mark{stroke:#16181d}
-.c0{stroke:#56b4e9}.c1{stroke:#ff9a4d}.c2{stroke:#3ccfa0}.c3{stroke:#e6a5cb}.c4{stroke:#f0c14b}.c5{stroke:#bbb}
-.f0{fill:#56b4e9}.f1{fill:#ff9a4d}.f2{fill:#3ccfa0}.f3{fill:#e6a5cb}.f4{fill:#f0c14b}.f5{fill:#bbb}
+.c0{stroke:#56b4e9}.c1{stroke:#ff9a4d}.c2{stroke:#3ccfa0}.c3{stroke:#e6a5cb}.c4{stroke:#fff0a0}.c5{stroke:#888}
+.f0{fill:#56b4e9}.f1{fill:#ff9a4d}.f2{fill:#3ccfa0}.f3{fill:#e6a5cb}.f4{fill:#fff0a0}.f5{fill:#888}
 }
 </style>
 )";
@@ -71,11 +73,12 @@ std::string px(double length) {
     return text == "-0" ? "0" : text;
 }
 
-// An upper estimate: the reader's font is not known.
-double width_in_px(std::string_view text, double size) { return text_width(text) * size * 0.6; }
+// An upper estimate: the reader's font is not known, and titles, of size 16, are bold.
+double width_in_px(std::string_view text, double size) { return text_width(text) * size * (size < 16 ? 0.7 : 0.75); }
 
 // A text at its left baseline; `more` holds further attributes.
 std::string text_at(double x, double y, double size, std::string_view text, std::string_view more = "") {
+    if (text.empty()) return "";
     return fmt::format("<text x=\"{}\" y=\"{}\" font-size=\"{}\"{}{}>{}</text>\n", px(x), px(y), px(size),
                        more.empty() ? "" : " ", more, escaped(text));
 }
@@ -136,7 +139,9 @@ std::string description_of(const AttentionMap& map) {
     const std::size_t columns = map.columns.size();
     for (std::size_t t = 0; t < map.rows.size() && columns > 0; ++t) {
         const auto row = map.weights.begin() + static_cast<std::ptrdiff_t>(t * columns);
-        const auto most = std::max_element(row, row + static_cast<std::ptrdiff_t>(columns));
+        const auto most = std::max_element(row, row + static_cast<std::ptrdiff_t>(columns),
+                                           [](double a, double b) { return std::isnan(a) ? !std::isnan(b) : a < b; });
+        if (std::isnan(*most)) continue;
         text +=
             fmt::format(" {} looks most at {}, {:.2f}.", map.rows[t], map.columns[static_cast<std::size_t>(most - row)], *most);
     }
@@ -159,7 +164,9 @@ std::string cells(const AttentionMap& map, double left, double top, double size)
         fields[hundredths] += fmt::format("M{} {}h{}v{}h-{}z", px(x + .5), px(y + .5), px(size - 1), px(size - 1), px(size - 1));
         if (size < 28 || hundredths < 5) continue;
         numbers += text_at(x + size / 2, y + size / 2 + 4, 11, fmt::format("{:.2f}", weight),
-                           weight > 0.55 ? "text-anchor=\"middle\" class=\"on\"" : "text-anchor=\"middle\"");
+                           fmt::format("text-anchor=\"middle\" class=\"{}\"", weight > .78   ? "on"
+                                                                              : weight > .53 ? "half"
+                                                                                             : "off"));
     }
     for (const auto& [hundredths, path] : fields) {
         text += fmt::format("<path class=\"weight\" fill-opacity=\"{:.2f}\" d=\"{}\"/>\n", hundredths / 100.0, path);
@@ -176,6 +183,10 @@ double widest(const std::vector<std::string>& texts, double size) {
     double width = 0;
     for (const std::string& text : texts) width = std::max(width, width_in_px(text, size));
     return width;
+}
+
+std::string caption_of(const AttentionMap& map) {
+    return map.about.empty() ? "each row: a token written, and where it looked" : map.about;
 }
 
 std::string row_labels(const AttentionMap& map, double right, double top, double cell, double size) {
@@ -195,17 +206,17 @@ std::string line_chart(const LineChart& chart) {
     const double width = 640, height = 400, left = 56, top = 70, bottom = height - 50;
     double names = 0;
     for (const Series& series : chart.series) names = std::max(names, width_in_px(series.name, 13));
-    const double right = width - std::min(names + 40, 260.0);
+    const double right = width - std::min(names + 40, 300.0);
     const auto x_of = [&](double x) { return left + xs.share(x) * (right - left); };
     const auto y_of = [&](double y) { return bottom - ys.share(y) * (bottom - top); };
 
     std::string body = text_at(16, 52, 12, chart.y_label, "class=\"quiet\"");
     for (const double tick : ys.ticks) {
         body += fmt::format("<path class=\"grid\" d=\"M{} {}H{}\"/>\n", px(left), px(y_of(tick)), px(right));
-        body += text_at(left - 8, y_of(tick) + 4, 12, fmt::format("{:g}", tick), "text-anchor=\"end\" class=\"quiet\"");
+        body += text_at(left - 8, y_of(tick) + 4, 12, ys.label(tick), "text-anchor=\"end\" class=\"quiet\"");
     }
     for (const double tick : xs.ticks) {
-        body += text_at(x_of(tick), bottom + 20, 12, fmt::format("{:g}", tick), "text-anchor=\"middle\" class=\"quiet\"");
+        body += text_at(x_of(tick), bottom + 20, 12, xs.label(tick), "text-anchor=\"middle\" class=\"quiet\"");
     }
     body += text_at((left + right) / 2, height - 12, 12, chart.x_label, "text-anchor=\"middle\" class=\"quiet\"");
 
@@ -221,7 +232,7 @@ std::string line_chart(const LineChart& chart) {
             if (!is_drawn(chart, series.xs[i], series.ys[i])) continue;
             const double x = x_of(series.xs[i]), y = y_of(series.ys[i]);
             path += fmt::format("{}{} {}", path.empty() ? "M" : " ", px(x), px(y));
-            if (few) marks += mark(s, x, y, 5.5 - 0.7 * static_cast<double>(s));
+            if (few) marks += mark(s, x, y, 5.5 - 0.5 * static_cast<double>(s));
             ends[s] = y;
             sums[s] += y;
         }
@@ -242,7 +253,7 @@ std::string line_chart(const LineChart& chart) {
         body += mark(order[i], right + 18, label_ys[i], 4.5);
         body += text_at(right + 28, label_ys[i] + 4.5, 13, cut_text(chart.series[order[i]].name, 28));
     }
-    return document(width, height, chart.title, description_of(chart), body);
+    return document(std::max(width, width_in_px(chart.title, 16) + 32), height, chart.title, description_of(chart), body);
 }
 
 std::string attention_map(const AttentionMap& map) {
@@ -253,7 +264,7 @@ std::string attention_map(const AttentionMap& map) {
     const bool slanted = widest(map.columns, size) > cell - 4;
     const double head = slanted ? widest(map.columns, size) * 0.75 + 14 : 24;
     const double left = 24 + widest(map.rows, size), top = 44 + head, bottom = top + cell * rows;
-    const std::string caption = map.about.empty() ? "each row: a token written, and where it looked" : map.about;
+    const std::string caption = caption_of(map);
 
     std::string body = row_labels(map, left - 8, top, cell, size);
     for (std::size_t s = 0; s < map.columns.size(); ++s) {
@@ -287,7 +298,9 @@ std::string small_multiples(const std::string& title, const std::vector<Attentio
     const double cell = std::clamp(std::floor(160 / std::max({columns, rows, 1.0})), 11.0, 24.0);
     const double size = std::min(cell - 1, 12.0), gap = 18;
     const double left = 24 + widest(first.rows, size), top = 66;
-    const double step_x = cell * columns + gap, step_y = cell * rows + gap + 14;
+    double map_width = cell * columns;
+    for (const AttentionMap& map : maps) map_width = std::max(map_width, width_in_px(map.title, 12));
+    const double step_x = map_width + gap, step_y = cell * rows + gap + 14;
 
     std::string body, description = first.about.empty() ? "Rows are target tokens, columns source tokens." : first.about + ".";
     const std::size_t lines = (maps.size() + static_cast<std::size_t>(across) - 1) / static_cast<std::size_t>(across);
@@ -313,9 +326,12 @@ std::string small_multiples(const std::string& title, const std::vector<Attentio
                             fmt::format("text-anchor=\"end\" transform=\"rotate(-90 {} {})\"", px(label_x), px(label_y)));
         }
     }
-    const double width = std::max(left + step_x * std::min(static_cast<double>(maps.size()), static_cast<double>(across)),
-                                  width_in_px(title, 16) + 32);
-    return document(width, bottom + widest(first.columns, size) + 22, title, description, body);
+    const std::string caption = caption_of(first);
+    const double caption_y = bottom + widest(first.columns, size) + 26;
+    body += text_at(16, caption_y, 11, caption, "class=\"quiet\"");
+    const double width = std::max({left + step_x * std::min(static_cast<double>(maps.size()), static_cast<double>(across)),
+                                   width_in_px(title, 16) + 32, width_in_px(caption, 11) + 32});
+    return document(width, caption_y + 16, title, description, body);
 }
 
 }    // namespace lookback::svg

@@ -16,11 +16,11 @@ namespace lookback::terminal {
 namespace {
 
 // Of the 256-colour palette, which nearly every terminal has; close to the SVG's, and readable on black and on white.
-constexpr std::array<int, 6> series_colours = {33, 166, 36, 170, 136, 244};
+constexpr std::array<int, 6> series_colours = {33, 166, 29, 170, 136, 244};
 constexpr std::array<const char*, 6> series_marks = {"o", "x", "+", "*", "#", "@"};
 
-// From dark blue to yellow in even steps of lightness, so that all eyes see the order (the idea of viridis).
-constexpr std::array<int, 10> weight_colours = {17, 19, 61, 67, 31, 37, 72, 113, 184, 226};
+// From dark blue to yellow, each lighter than the one before, so that all eyes see the order (the idea of viridis).
+constexpr std::array<int, 10> weight_colours = {17, 19, 61, 31, 67, 37, 72, 113, 184, 226};
 
 std::string blanks(int count) { return std::string(static_cast<std::size_t>(std::max(count, 0)), ' '); }
 
@@ -57,7 +57,7 @@ std::string cell(double weight, int width, const Style& style) {
     const int tenths = weight >= 0 ? static_cast<int>(std::min(weight * 10, 9.0)) : 0;    // of a NaN: 0
     const std::string digit = tenths == 0 ? "·" : std::to_string(tenths);
     if (style.colour) {
-        return fmt::format("\x1b[48;5;{};38;5;{}m{}\x1b[0m", weight_colours[tenths], tenths < 7 ? 255 : 16,
+        return fmt::format("\x1b[48;5;{};38;5;{}m{}\x1b[0m", weight_colours[tenths], tenths < 3 ? 255 : 16,
                            centred(digit, width));
     }
     const char* shade = tenths == 0 ? " " : tenths < 4 ? "░" : tenths < 7 ? "▒" : tenths < 9 ? "▓" : "█";
@@ -71,12 +71,28 @@ std::string line_chart(const LineChart& chart, const Style& style, int rows) {
     rows = std::max(rows, 2);
     const Range xs = x_range(chart), ys = y_range(chart);
     const int count = static_cast<int>(chart.series.size());
-    const int gutter = 7, width = std::min(style.width, 72) - gutter;    // of the axis labels; of the plot
+    const auto row_of = [&](double y) { return static_cast<int>(std::lround((1 - ys.share(y)) * (rows - 1))); };
+
+    // Each tick gets a row of its own; where there are too few rows, each second one is left out, and so on.
+    std::vector<std::string> labels(rows);
+    std::vector<double> ticks_of_y = ys.ticks;
+    const auto in_one_row = [&](double a, double b) { return row_of(a) == row_of(b); };
+    while (std::ranges::adjacent_find(ticks_of_y, in_one_row) != ticks_of_y.end()) {
+        std::size_t kept = 0;
+        for (std::size_t i = 0; i < ticks_of_y.size(); i += 2) ticks_of_y[kept++] = ticks_of_y[i];
+        ticks_of_y.resize(kept);
+    }
+    int gutter = 7;    // the width of the axis labels
+    for (const double tick : ticks_of_y) {
+        labels[row_of(tick)] = ys.label(tick);
+        gutter = std::max(gutter, text_width(labels[row_of(tick)]) + 2);
+    }
+
     // Marks at the same x stand side by side in a group, with its tick in the middle.
     const int apart = chart.overlay ? 0 : 2;
+    const int width = std::max(std::min(style.width, 72) - gutter, 4 + apart * count);    // of the plot
     const int middle = apart * (count - 1) / 2, last = width - 3 - apart * (count - 1);
     const auto column_of = [&](double x) { return static_cast<int>(std::lround(1 + xs.share(x) * last)); };
-    const auto row_of = [&](double y) { return static_cast<int>(std::lround((1 - ys.share(y)) * (rows - 1))); };
 
     std::vector<std::vector<std::string>> grid(rows, std::vector<std::string>(width, " "));
     std::vector<std::pair<std::string, int>> legend = {{chart.y_label, text_width(chart.y_label)}};
@@ -91,16 +107,6 @@ std::string line_chart(const LineChart& chart, const Style& style, int rows) {
         legend.emplace_back(mark + " " + series.name, text_width(series.name) + 2);
     }
 
-    // Each tick gets a row of its own; where there are too few rows, each second one is left out, and so on.
-    std::vector<std::string> labels(rows);
-    std::vector<double> ticks_of_y = ys.ticks;
-    const auto in_one_row = [&](double a, double b) { return row_of(a) == row_of(b); };
-    while (std::ranges::adjacent_find(ticks_of_y, in_one_row) != ticks_of_y.end()) {
-        std::size_t kept = 0;
-        for (std::size_t i = 0; i < ticks_of_y.size(); i += 2) ticks_of_y[kept++] = ticks_of_y[i];
-        ticks_of_y.resize(kept);
-    }
-    for (const double tick : ticks_of_y) labels[row_of(tick)] = fmt::format("{:g}", tick);
     std::string text = wrapped(legend, style.width);
     for (int row = 0; row < rows; ++row) {
         std::string marks;
@@ -110,7 +116,7 @@ std::string line_chart(const LineChart& chart, const Style& style, int rows) {
 
     std::string axis = repeated("─", width), ticks;
     for (const double tick : xs.ticks) {
-        const std::string label = fmt::format("{:g}", tick);
+        const std::string label = xs.label(tick);
         const int column = column_of(tick) + middle;
         if (text_width(ticks) > 0 && text_width(ticks) >= column) continue;    // no room
         ticks = padded(ticks, column) + label;
@@ -167,6 +173,7 @@ std::string small_multiples(const std::vector<AttentionMap>& maps, const Style& 
         const std::vector<std::string>& rows = maps[first].rows;
         int used = 0;
         for (const std::string& row : rows) used = std::max(used, std::min(text_width(row), 16));
+        const int room = style.width - used - 2;
         std::vector<std::string> lines = {blanks(used), blanks(used)};    // titles, heads of the columns, rows
         for (const std::string& row : rows) lines.push_back(padded(cut_text(row, 16), used));
         for (; end < maps.size(); ++end) {
@@ -178,7 +185,14 @@ std::string small_multiples(const std::vector<AttentionMap>& maps, const Style& 
                                 map.rows.size(), rows.size()));
             std::vector<int> widths;
             for (const std::string& column : map.columns) widths.push_back(std::max(text_width(column), 3) + 1);
-            const int width = std::accumulate(widths.begin(), widths.end(), 0);
+            const int columns = std::accumulate(widths.begin(), widths.end(), 0);
+            if (end == first && columns > room) {    // it stands alone, with numbered columns
+                text += attention_map(map, style);
+                lines.clear();
+                ++end;
+                break;
+            }
+            const int width = std::max(columns, std::min(text_width(map.title), room));
             if (end > first && used + 2 + width > style.width) break;    // the next line of maps begins with it
             used += 2 + width;
             for (std::string& each : lines) each += blanks(2);
@@ -186,6 +200,7 @@ std::string small_multiples(const std::vector<AttentionMap>& maps, const Style& 
             for (std::size_t s = 0; s < widths.size(); ++s) lines[1] += centred(map.columns[s], widths[s]);
             for (std::size_t i = 0; i < map.weights.size(); ++i)
                 lines[2 + i / widths.size()] += cell(map.weights[i], widths[i % widths.size()], style);
+            for (std::size_t i = 1; i < lines.size(); ++i) lines[i] += blanks(width - columns);
         }
         for (const std::string& each : lines) text += line(each);
     }
@@ -209,7 +224,7 @@ std::string sparkline(std::span<const double> values, int width) {
         if (!std::isfinite(mean)) {
             text += "?";
         } else {
-            text += bars[static_cast<std::size_t>(high > low ? std::lround((mean - low) / (high - low) * 7) : 0)];
+            text += bars[static_cast<std::size_t>(high > low ? std::lround((mean / 2 - low / 2) / (high / 2 - low / 2) * 7) : 0)];
         }
     }
     return text;

@@ -59,9 +59,9 @@ TEST_CASE("a map of something else than tokens says what its rows and columns ar
     map.about = "row i, column j: the slope of y_i along x_j";
     for (const std::string& document : {svg::attention_map(map), svg::small_multiples("slopes", {map, map}, 2)}) {
         CHECK(has(document, "<desc>row i, column j: the slope of y_i along x_j"));
+        CHECK(has(document, ">row i, column j: the slope of y_i along x_j</text>"));
         CHECK_FALSE(has(document, "token"));
     }
-    CHECK(has(svg::attention_map(map), ">row i, column j: the slope of y_i along x_j</text>"));
 }
 
 TEST_CASE("texts from outside are escaped, and control characters do not reach the file") {
@@ -82,17 +82,17 @@ TEST_CASE("texts from outside are escaped, and control characters do not reach t
 TEST_CASE("the points of a line stand where its axes say") {
     LineChart chart = chart_of({{"a", {1, 2, 3}, {0, .5, 1}}});
     chart.y_min = 0, chart.y_max = 1;
-    // The plot goes from x = 56 to 592.2 (the name is one letter wide) and from y = 350 up to 70.
-    CHECK(has(svg::line_chart(chart), "d=\"M56 350 324.1 210 592.2 70\""));
+    // The plot goes from x = 56 to 590.9 (the name is one letter wide) and from y = 350 up to 70.
+    CHECK(has(svg::line_chart(chart), "d=\"M56 350 323.4 210 590.9 70\""));
     chart.log_y = true, chart.y_min = 0.01;
     chart.series[0].ys = {0.01, 0.1, 1};
-    CHECK(has(svg::line_chart(chart), "d=\"M56 350 324.1 210 592.2 70\""));
+    CHECK(has(svg::line_chart(chart), "d=\"M56 350 323.4 210 590.9 70\""));
 }
 
 TEST_CASE("a logarithmic axis leaves out what is not positive, and any axis what is not finite") {
     LineChart chart = chart_of({{"a", {1, 2, 3, 4, 5}, {1, 0, -1, std::nan(""), 100}}});
     chart.log_y = true;
-    CHECK(has(svg::line_chart(chart), "d=\"M56 350 592.2 70\""));
+    CHECK(has(svg::line_chart(chart), "d=\"M56 350 590.9 70\""));
 }
 
 TEST_CASE("a logarithmic axis has a dozen labels at most: over many powers of ten only some of these") {
@@ -110,6 +110,13 @@ TEST_CASE("a logarithmic axis has a dozen labels at most: over many powers of te
     CHECK(labels(1e-12, 10) == "1e-12 1e-10 1e-08 0.0001 0.01 1 ");
 }
 
+TEST_CASE("a logarithmic axis too short for three round numbers has evenly spaced ones") {
+    LineChart chart = chart_of({{"a", {1, 2}, {2.2, 2.4}}});
+    chart.log_y = true;
+    for (const char* label : {"2.2", "2.25", "2.3", "2.35", "2.4"})
+        CHECK(has(svg::line_chart(chart), fmt::format(">{}</text>", label)));
+}
+
 TEST_CASE("the names at the ends of the lines never overlap and keep the order of the lines") {
     const std::string document = svg::line_chart(chart_of({{"aa", {1, 2}, {.2, 0}},
                                                            {"bb", {1, 2}, {.5, 0}},
@@ -121,6 +128,13 @@ TEST_CASE("the names at the ends of the lines never overlap and keep the order o
     for (std::size_t i = 1; i < ys.size(); ++i) CHECK(ys[i] - ys[i - 1] >= 18.9);
     CHECK(ys.back() <= 355);
     CHECK(ys.front() >= 70);
+}
+
+TEST_CASE("a chart is as wide as its title wants") {
+    LineChart chart = chart_of({{"a", {1, 2}, {0, 1}}});
+    CHECK(has(svg::line_chart(chart), " width=\"640\""));
+    chart.title = std::string(60, 'm');
+    CHECK(has(svg::line_chart(chart), " width=\"752\""));
 }
 
 TEST_CASE("lines of many points have no marks but the one beside their name") {
@@ -159,9 +173,12 @@ TEST_CASE("odd numbers make no broken picture") {
     CHECK_FALSE(
         has(svg::attention_map({.title = "", .rows = {"a"}, .columns = {"b", "c", "d"}, .weights = {nan, -1, 7}, .gold = {}}),
             "=\"nan"));
+    const std::string partly =
+        svg::attention_map({.title = "", .rows = {"a", "b"}, .columns = {"c", "d"}, .weights = {nan, 1, nan, nan}, .gold = {}});
+    CHECK(has(partly, "tokens. a looks most at d, 1.00.</desc>"));
     CHECK_NOTHROW(svg::attention_map({.title = "", .rows = {}, .columns = {}, .weights = {}, .gold = {}}));
-    for (const std::vector<double>& ys :
-         std::vector<std::vector<double>>{{nan, nan}, {5, 5}, {1e300, -1e300}, {0, HUGE_VAL}, {1e-320, 1}}) {
+    for (const std::vector<double>& ys : std::vector<std::vector<double>>{
+             {nan, nan}, {5, 5}, {1e300, -1e300}, {1.7e308, -1.7e308}, {1e300, 1e300}, {0, HUGE_VAL}, {1e-320, 1}}) {
         for (const bool log : {false, true}) {
             LineChart chart = chart_of({{"a", {1, 2}, ys}});
             chart.log_y = log;
@@ -185,6 +202,20 @@ TEST_CASE("a map has its rows from top to bottom, its columns from left to right
     const double left = x_of(document, "c0") - 20, top = y_of(document, "0.25") - 24;    // of the cells, which are 40 wide
     CHECK(has(document, fmt::format("fill-opacity=\"0.25\" d=\"M{} {}h39", left + 40.5, top + 0.5)));
     CHECK(has(document, fmt::format("<rect class=\"gold\" x=\"{}\" y=\"{}\"", left + 1.5, top + 41.5)));
+}
+
+TEST_CASE("numbers in a map have an ink for light, middle and full cells") {
+    const std::string document =
+        svg::attention_map({.title = "t", .rows = {"r"}, .columns = {"a", "b", "c"}, .weights = {.5, .6, .8}, .gold = {}});
+    for (const char* number : {"off\">0.50<", "half\">0.60<", "on\">0.80<"}) CHECK(has(document, number));
+}
+
+TEST_CASE("a map narrower than its title keeps the next title off it") {
+    const AttentionMap first{.title = "a long title", .rows = {"r"}, .columns = {"c"}, .weights = {1}, .gold = {}};
+    AttentionMap second = first;
+    second.title = "h1";
+    const std::string document = svg::small_multiples("all", {first, second}, 2);
+    CHECK(x_of(document, "h1") - x_of(document, "a long title") >= 12 * 12 * 0.7);
 }
 
 TEST_CASE("small multiples stand from left to right") {

@@ -147,18 +147,37 @@ TEST_CASE("small maps stand side by side under their titles, and below each othe
         {"a title that is too long", {"", ""}, {"I"}, {1, .4}, {}},
     };
     const std::string side_by_side =
-        "    first      a t…\n"
+        "    first      a title that is too long\n"
         "     I  love    I\n"
         "je  █9█ ░1░░   █9█\n"
         "t'   ·  █9██   ▒4▒\n";
     CHECK(terminal::small_multiples(maps, {}) == side_by_side);
-    CHECK(terminal::small_multiples(maps, {.width = 19}) == side_by_side);
+    CHECK(terminal::small_multiples(maps, {.width = 39}) == side_by_side);
     const std::string first_alone = terminal::small_multiples({maps[0]}, {}),
                       last_alone = terminal::small_multiples({maps[1]}, {});
-    CHECK(terminal::small_multiples(maps, {.width = 18}) == first_alone + last_alone);
+    CHECK(terminal::small_multiples(maps, {.width = 38}) == first_alone + last_alone);
+    for (int width = 20; width < 40; ++width) CHECK(widest_line(terminal::small_multiples(maps, {.width = width})) <= width);
     CHECK(without_colour(terminal::small_multiples(maps, {.colour = true})).find("\nje   9    1     9  \n") != std::string::npos);
     CHECK_THROWS_WITH_AS(terminal::small_multiples({maps[0], {"", {"x"}, {"I"}, {1}, {}}}, {}),
                          "small_multiples: map 1 has 1 rows, the one beside it 2: draw the same rows", std::invalid_argument);
+}
+
+TEST_CASE("a small map too wide for the screen is drawn alone, with numbered columns") {
+    AttentionMap wide = love;
+    for (std::string& column : wide.columns) column += " and much more";
+    const terminal::Style narrow{.width = 30};
+    CHECK(terminal::small_multiples({love, wide, love}, narrow) == terminal::small_multiples({love}, narrow) +
+                                                                       terminal::attention_map(wide, narrow) +
+                                                                       terminal::small_multiples({love}, narrow));
+}
+
+TEST_CASE("the labels of an axis stay apart from it and from each other, however many digits they have") {
+    LineChart chart{.title = "", .x_label = "x", .y_label = "y", .series = {{"a", {1, 2}, {.0002, .0008}}}};
+    const std::string small = terminal::line_chart(chart, {});
+    for (const char* label : {"\n0.0002 ┤", "\n0.0008 ┤", "\n       │"}) CHECK(("\n" + small).find(label) != std::string::npos);
+    CHECK(widest_line(small) <= 80);
+    chart.series[0] = {"a", {1000000.1, 1000000.2, 1000000.3}, {1, 2, 3}};
+    CHECK(terminal::line_chart(chart, {}).find("1000000.2") != std::string::npos);
 }
 
 TEST_CASE("weights that are no weights are drawn as the nearest that are") {
@@ -176,6 +195,9 @@ TEST_CASE("odd figures are drawn without harm") {
     CHECK_NOTHROW(draw({1}, {5}));
     CHECK_NOTHROW(draw({1, 2}, {3, 3}));
     CHECK_NOTHROW(draw({1, 2, nan}, {1e300, -1e300, 0}));
+    CHECK_NOTHROW(draw({-1.7e308, 1.7e308}, {-1.7e308, 1.7e308}));
+    CHECK_NOTHROW(draw({1e300}, {1e300}));
+    CHECK_NOTHROW(terminal::line_chart(scores, {.width = 0}));
     CHECK_NOTHROW(draw({1e-300, 2e-300}, {HUGE_VAL, nan}));
 }
 
@@ -192,6 +214,7 @@ TEST_CASE("a sparkline goes from the lowest to the highest value and averages wh
     CHECK(terminal::sparkline(Values{7, 6, 5, 4, 3, 2, 1, 0}) == "█▇▆▅▄▃▂▁");
     CHECK(terminal::sparkline(Values{0, 2, 6, 8}, 2) == "▁█");
     CHECK(terminal::sparkline(Values{1, std::nan(""), 2}) == "▁?█");
+    CHECK(terminal::sparkline(Values{-1.7e308, 0, 1.7e308}) == "▁▅█");
     CHECK(terminal::sparkline(Values{3, 3}) == "▁▁");
     CHECK(terminal::sparkline(Values{}) == "");
 }
@@ -247,7 +270,12 @@ TEST_CASE("a screen has colour unless NO_COLOR is set or TERM is dumb, and the w
     close(master);
 }
 
-TEST_CASE("a text's width is its number of code points") {
+TEST_CASE("a text's width is its number of columns: none for an accent of its own, two for the signs of East Asia") {
+    CHECK(text_width("e\u0301coute") == 6);
+    CHECK(text_width("\u4f60\u597d\U0001F600") == 6);
+    CHECK(cut_text("e\u0301coute", 3) == "e\u0301c…");
+    CHECK(cut_text("\u4f60\u597d", 3) == "\u4f60…");
+    CHECK(cut_text("\u4f60\u597d", 2) == "…");
     CHECK(text_width("écoute") == 6);
     CHECK(text_width("") == 0);
     CHECK(cut_text("écoute", 6) == "écoute");
@@ -281,6 +309,10 @@ TEST_CASE("in colour, little weight is dark under light text, much is light unde
         {.title = "", .rows = {"a"}, .columns = {"b", "c"}, .weights = {0, 1}, .gold = {}}, {.colour = true});
     CHECK(map.find("\x1b[48;5;17;38;5;255m ·") != std::string::npos);
     CHECK(map.find("\x1b[48;5;226;38;5;16m 9") != std::string::npos);
+    const std::string middle = terminal::attention_map(
+        {.title = "", .rows = {"a"}, .columns = {"b", "c"}, .weights = {.25, .35}, .gold = {}}, {.colour = true});
+    CHECK(middle.find("38;5;255m 2") != std::string::npos);
+    CHECK(middle.find("38;5;16m 3") != std::string::npos);
     const LineChart chart{.title = "", .x_label = "", .y_label = "", .series = {{"a", {1}, {1}}, {"b", {1}, {1}}}};
     CHECK(terminal::line_chart(chart, {.colour = true}).find("\x1b[38;5;166mx\x1b[0m") != std::string::npos);
 }

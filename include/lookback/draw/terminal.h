@@ -23,7 +23,8 @@ std::string line_chart(const LineChart& chart, const Style& style, int rows = 11
 // wide; columns beyond the width of the screen follow below. The gold alignment is not shown.
 std::string attention_map(const AttentionMap& map, const Style& style);
 
-// Maps of the same rows side by side, as many as fit on a line, each under its own title; the rows are named at the left.
+// Maps of the same rows side by side, as many as fit on a line, each under its own title; the rows are named at the left. One that
+// is too wide for a line is drawn as attention_map draws it.
 std::string small_multiples(const std::vector<AttentionMap>& maps, const Style& style);
 
 // The values as little bars from the lowest to the highest, `█▆▄▂▁▁`: a loss at a glance. More than `width` values are
