@@ -58,7 +58,7 @@ if [ -n "$debug" ]; then
     configure "$root/.build/debug" --buildtype=debug
     build "$root/.build/debug" "tutorials/$program"
     exec "$root/tutorials/debugger/bin/gdb" -ex 'break lookback::backward' \
-        -ex 'echo Type run: it stops at the first backward pass. Then: tape, backstep, help lookback\n' \
+        -ex 'echo Type run: it stops at the first backward pass; tape, backstep, help lookback\n' \
         --args "$root/.build/debug/tutorials/$program" $one_thread "$@"
 fi
 

@@ -146,6 +146,7 @@ configure_alone() {
 # BUILD TARGET: builds with ninja; a failure shows what the compiler said.
 build_alone() {
     if ninja -C "$1" -n "$2" | grep -q 'no work to do'; then return; fi
+    [ -w "$1" ] || fail "cannot write the folder $1"
     say "building $2"
     if [ -t 2 ]; then
         ninja -C "$1" "$2" >&2

@@ -30,6 +30,8 @@ thread_local std::uint64_t next_serial = 1;
 
 // Ops count elements with int.
 std::size_t size_of(const Shape& shape, const Where& where) {
+    for (const int size : shape)
+        if (size < 0) reject(fmt::format("tensor: a size is negative: {}", to_string(shape)), where);
     double count = 1;    // exact where it matters, and nothing overflows
     for (const int size : shape) count *= size;
     if (count > std::numeric_limits<int>::max())
@@ -38,8 +40,6 @@ std::size_t size_of(const Shape& shape, const Where& where) {
 }
 
 Tensor make_leaf(Shape shape, const Where& where) {
-    for (const int size : shape)
-        if (size < 0) reject(fmt::format("tensor: a size is negative: {}", to_string(shape)), where);
     Tensor leaf;
     leaf.node = new Leaf;
     leaf.node->references = 1;

@@ -53,7 +53,7 @@ class Tensor {
     real* data() const;
     real* grad() const;                                 // null until a backward pass, or zero_grad, has reached this tensor
     real item(Where where = Where::current()) const;    // the only element; std::invalid_argument if there are more
-    std::vector<real> values() const;
+    std::vector<real> values() const;                   // a copy: Tensor(x.shape(), x.values()) is x without the graph behind it
 
     Tensor& requires_grad();            // for leaves: backward will leave dLoss/dThis in grad(); what was computed becomes one
     Tensor& named(std::string name);    // for messages, pictures and the debugger
