@@ -286,11 +286,6 @@ def as_many_columns_as_fit_are_shown_whole_and_value_stands_above_grad_where_bot
     assert 'value' not in side_by_side and max(map(len, side_by_side[3:])) <= 80
 
 
-def a_gradient_that_nobody_asked_for_is_none_yet():
-    program, w, x, *_ = small_net()
-    assert text.tensor_text(x, text.Names(), gradient_only=True).endswith('grad   none yet: no backward pass has reached it')
-
-
 def a_graph_of_leaves_shows_them_and_its_picture_quotes_names():
     program = Program()
     leaf = program.node((1,), [1], grad=[2], name='the "w"', requires_grad=False)
@@ -314,7 +309,7 @@ def what_is_held_in_a_pass_is_not_the_program_s_and_of_many_lines_the_largest_ar
     program, w, x, h, p, loss, names = small_net()
     alone = program.node((), [2], op='sum', id=3, references=1)
     assert text.held_text([alone], [alone.address], text.Names()).splitlines()[-2:] == [
-        'held   keeps tensors, bytes', '1 tensors are alive, 4 bytes of values and gradients']
+        'held   keeps tensors, bytes', '1 tensor is alive, 4 bytes of values and gradients']
     many = [program.node((1,), [1], name='n%d' % i, line=i + 1) for i in range(42)]
     lines = text.held_text(many, [], text.Names()).splitlines()
     assert len(lines) == 43 and lines[-2] == '  ... and 2 lines of less'

@@ -210,3 +210,53 @@ TEST_CASE("a graph for Graphviz has each tensor once, with norms, line and edges
                       line - 1, line));
     CHECK(has(error_of([&] { write_graph(w, "/nowhere/graph.dot"); }), "write_graph: no graph is kept behind the \"w\" (2)"));
 }
+
+TEST_CASE("six rows and five columns are shown whole, of more the first five and four; also where nothing moves") {
+    const auto shown = [](int rows, int columns, real factor) {
+        const Tensor x = Tensor({rows, columns}).requires_grad().named("x");
+        const std::string text = entry(steps(sum(x * factor)), "x (");
+        const std::size_t begin = text.find("\"shownRows\"");
+        return text.substr(begin, text.find(",\n", begin) - begin);
+    };
+    CHECK(shown(6, 5, 1) == "\"shownRows\":[0,1,2,3,4,5],\"shownColumns\":5");
+    CHECK(shown(7, 6, 1) == "\"shownRows\":[0,1,2,3,4],\"shownColumns\":4");
+    CHECK(shown(6, 1, 0) == "\"shownRows\":[0,1,2,3,4,5],\"shownColumns\":1");
+    CHECK(shown(7, 1, 0) == "\"shownRows\":[0,1,2,3,4],\"shownColumns\":1");
+}
+
+TEST_CASE("a gradient that was NaN and stays so has not changed, and a single NaN is counted") {
+    const Unchecked unchecked;
+    Tensor x = Tensor({2}, {1, 1}).requires_grad().named("x");
+    const Tensor nan({2}, {std::numeric_limits<real>::quiet_NaN(), 1});
+    const std::string text = entry(steps(sum(x * nan + x * nan)), "x (2)");
+    CHECK(has(text, "\"changed\":2,\"marks\":\"11\""));
+    CHECK(has(text, "\"changed\":1,\"marks\":\"01\""));
+    CHECK(has(text, "\"notFinite\":1"));
+}
+
+TEST_CASE("a graph of 1,000 tensors has a page, in which a leaf has no function") {
+    Tensor x = Tensor({1}, {1}).requires_grad().named("x"), y = sum(x);
+    for (int i = 0; i < 998; ++i) y = -y;
+    const std::string page = steps(y);
+    CHECK(has(entry(page, "x (1)"), "\"struct\":\"\""));
+}
+
+TEST_CASE("a statement is shown from its first line to its last, whichever of them the op is on") {
+    const int line = __LINE__ + 1;
+    const std::string words = std::string("a first line that is long enough for nothing to have a place beside it, here") +
+                              std::string("and a second one of which the same can be said, and has just been, as you see") +
+                              std::string("the end");
+    Tensor x = Tensor({1}, {1}).requires_grad();
+    for (const int of : {0, 1, 2}) {
+        Where where = Where::current();
+        where.line = static_cast<unsigned>(line + of);
+        const std::string page = steps(sum(tanh(x, where)));
+        CHECK(has(page, "\"code\":\"const std::string words = "));
+        CHECK(has(page, "std::string(\\\"the end\\\");\""));
+    }
+}
+
+TEST_CASE("a backslash in a name is none of Graphviz's own") {
+    Tensor w = Tensor({1}, {1}).requires_grad().named("a\\b");
+    CHECK(has(graph(sum(w)), "label=\"a\\\\b (1)"));
+}

@@ -258,3 +258,65 @@ TEST_CASE("seven lines, and a gold cell beyond the map, are refused") {
             svg::attention_map({.title = "", .rows = {"a"}, .columns = {"b"}, .weights = {1}, .gold = {{row, column}}}),
             std::invalid_argument);
 }
+
+TEST_CASE("up to twelve places have a label each, and a single one stands in the middle") {
+    for (const int points : {12, 13}) {
+        Series series{"a", {}, {}};
+        for (int i = 1; i <= points; ++i) series.xs.push_back(i), series.ys.push_back(0);
+        CHECK(has(svg::line_chart(chart_of({series})), ">7</text>") == (points == 12));
+    }
+    CHECK(has(svg::line_chart(chart_of({{"a", {3}, {1}}})), "d=\"M323.4 210\""));
+}
+
+TEST_CASE("an axis ends at the ends of its numbers, though 0.7 and 1.1 are no exact multiples of 0.1") {
+    const std::string document = svg::line_chart(chart_of({{"a", {1, 2}, {0.7, 1.1}}}));
+    CHECK(has(document, ">0.7</text>"));
+    CHECK(has(document, ">1.1</text>"));
+    CHECK_FALSE(has(document, ">0.6</text>"));
+    CHECK_FALSE(has(document, ">1.2</text>"));
+}
+
+TEST_CASE("a cell of 28 pixels or more has its number, in one of three inks, unless it is less than 0.05") {
+    for (const int columns : {18, 19}) {    // of 28 and 27 pixels
+        AttentionMap map{.title = "", .rows = {"r"}, .columns = {}, .weights = {}, .gold = {}};
+        for (int i = 0; i < columns; ++i) map.columns.push_back("c"), map.weights.push_back(0.04);
+        map.weights[0] = 0.05, map.weights[1] = 0.53, map.weights[2] = 0.54, map.weights[3] = 0.79;
+        const std::string document = svg::attention_map(map);
+        CHECK(has(document, ">0.05</text>") == (columns == 18));
+        CHECK(has(document, "class=\"off\">0.53</text>") == (columns == 18));
+        CHECK(has(document, "class=\"half\">0.54</text>") == (columns == 18));
+        CHECK(has(document, "class=\"on\">0.79</text>") == (columns == 18));
+        CHECK_FALSE(has(document, ">0.04</text>"));
+    }
+}
+
+TEST_CASE("lines are told apart without colour: the second is dashed; a long name is cut") {
+    const std::string document = svg::line_chart(chart_of({{"a", {1, 2}, {0, 1}}, {std::string(40, 'b'), {1, 2}, {0, 1}}}));
+    CHECK(has(document, "<path class=\"line c0\" stroke-width=\"2.5\" stroke-dasharray=\"none\""));
+    CHECK(has(document, "<path class=\"line c1\" stroke-width=\"2.5\" stroke-dasharray=\"9 4\""));
+    CHECK(has(document, ">" + std::string(27, 'b') + "…</text>"));
+}
+
+TEST_CASE("of a long line the description has the ends, and of several maps all titles") {
+    Series series{"a", {}, {}};
+    for (int i = 0; i <= 12; ++i) series.xs.push_back(i), series.ys.push_back(i);
+    CHECK(has(svg::line_chart(chart_of({series})), "<desc>y by x. a: 0 at 0, 12 at 12.</desc>"));
+    AttentionMap first = love, second = love;
+    first.title = "h0", second.title = "h1";
+    CHECK(has(svg::small_multiples("", {first, second}, 2), " h0. h1.</desc>"));
+}
+
+TEST_CASE("nothing reaches beyond a map's picture: neither slanted words nor the legend") {
+    const auto size_of = [](const std::string& document, const std::string& attribute) {
+        return std::atof(document.c_str() + document.find(attribute) + attribute.size());
+    };
+    AttentionMap map{.title = "", .rows = {"r"}, .columns = {std::string(60, 'c')}, .weights = {1}, .gold = {}};
+    const std::string document = svg::attention_map(map);
+    CHECK(has(document, "transform=\"rotate(-45"));
+    CHECK(size_of(document, " width=\"") > x_of(document, map.columns[0]) + 60 * 13 * 0.6 * 0.7);
+    map.gold = {{0, 0}};
+    const std::string with_gold = svg::attention_map(map);
+    CHECK(size_of(with_gold, " height=\"") > y_of(with_gold, "the true alignment"));
+    map.columns = {"c"};
+    CHECK_FALSE(has(svg::attention_map(map), "rotate"));
+}

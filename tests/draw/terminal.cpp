@@ -324,3 +324,40 @@ TEST_CASE("a point beyond the axis stands at its end") {
     at_the_end.series[0].ys[0] = 1;
     CHECK(terminal::line_chart(beyond, {.width = 40}, 5) == terminal::line_chart(at_the_end, {.width = 40}, 5));
 }
+
+TEST_CASE("a sparkline's bars are means") {
+    using Values = std::vector<double>;
+    CHECK(terminal::sparkline(Values{0, 8, 0, 0, 8, 8}, 3) == "▅▁█");
+}
+
+TEST_CASE("between two labels of an axis there is a blank") {
+    LineChart chart{.title = "", .x_label = "x", .y_label = "y", .series = {{"a", {}, {}}}};
+    for (int i = 1; i <= 12; ++i) chart.series[0].xs.push_back(i * 1000), chart.series[0].ys.push_back(i);
+    for (int width = 20; width <= 72; ++width) {
+        const std::string text = terminal::line_chart(chart, {.width = width}, 3);
+        std::istringstream labels(text.substr(text.rfind('\n', text.size() - 2)));
+        for (std::string label; labels >> label;) CHECK_MESSAGE(label.size() <= 5, label << " in " << width << " columns");
+    }
+}
+
+TEST_CASE("a very narrow window counts as one of 20 columns, and one that does not tell its width as COLUMNS says") {
+    const int master = posix_openpt(O_RDWR | O_NOCTTY);
+    grantpt(master);
+    unlockpt(master);
+    const char* const name = ptsname(master);
+    std::FILE* screen = name ? std::fopen(name, "w") : nullptr;
+    if (!screen) {
+        MESSAGE("not tested: there are no terminals here; /dev/pts is not mounted");
+        return;
+    }
+    const Environment term("TERM", "xterm"), none("COLUMNS", nullptr);
+    const winsize narrow{24, 5, 0, 0}, unknown{0, 0, 0, 0};
+    ioctl(fileno(screen), TIOCSWINSZ, &narrow);
+    CHECK(terminal::style_of(screen).width == 20);
+    ioctl(fileno(screen), TIOCSWINSZ, &unknown);
+    CHECK(terminal::style_of(screen).width == 80);
+    const Environment columns("COLUMNS", "43");
+    CHECK(terminal::style_of(screen).width == 43);
+    std::fclose(screen);
+    close(master);
+}
