@@ -317,7 +317,8 @@ void show_nan(Claims& claims) {
                std::isnan(loss.item()) ? "NaN" : "a number", found.substr(4));    // without its "the "
     fmt::print("   log_softmax(x) makes no such detour: the loss is {}\n", std::abs(cured.item()));
     claims.check(std::isnan(loss.item()) && cured.item() == 0, "log(softmax) is NaN, log_softmax is not");
-    claims.check(found == "the first -inf is element (0) of #2 log (3), made at " + to_string(log_p.node->where), "it was the log");
+    claims.check(found == "the first -inf is element (0) of #2 log (3), made at " + to_string(log_p.node->where),
+                 "it was the log");
 }
 
 int tensors(const Options& options) {
