@@ -98,7 +98,7 @@ Tensor sentence_loss() {
     parameters_of(model);    // names them
     const std::vector<Example> example{{{4, 5, 6, 2}, {7, 8, 9}}};
     const Batch batch = batches_in_order(example, 1)[0];
-    const Tensor tiny = Tensor({2}, {1.2345e-5, 0}).requires_grad().named("tiny");    // its norm fills its column
+    const Tensor tiny = Tensor({2}, {1.2345e-5f, 0}).requires_grad().named("tiny");    // its norm fills its column
     return cross_entropy(model(batch), batch.target_out) + sum(tiny);
 }
 
