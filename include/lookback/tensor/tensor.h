@@ -26,7 +26,7 @@ std::size_t element_count(const Shape& shape);
 //     w.grad()[0];                                  // 2
 //
 // Everything that takes tensors throws std::invalid_argument, with the sizes and the line, where these do not fit, are negative,
-// or make more than 2^31 - 1 elements; and for an empty handle.
+// or make more than 2^31 - 1 elements; and, without the line, for an empty handle.
 class Tensor {
   public:
     Tensor() = default;                                                               // no tensor: converts to false
