@@ -246,7 +246,7 @@ Tensor record(Node* node, const char* op, Shape shape, Inputs inputs, const Wher
     node->op = op;
     node->id = next_id++;
     // Above those of its inputs, which another thread may have made.
-    for (const Tensor& input : inputs.tensors) next_serial = std::max(next_serial, input.node->serial + 1);
+    for (const Tensor& input : inputs.tensors) next_serial = std::max(next_serial, there(input).serial + 1);
     node->serial = next_serial++;
     node->where = where;
     node->scope = Scope::current();

@@ -438,3 +438,10 @@ TEST_CASE("check_gradient finds a wrong backward pass and says where") {
     CHECK(good.worst < 1e-3);    // with float; the double build is held to 1e-6
     CHECK(x.values() == Values{0.5, 1});
 }
+
+TEST_CASE("an op of an empty handle is refused, and leaves nothing behind") {
+    const std::size_t before = live_nodes();
+    CHECK_THROWS_WITH_AS(record(new op::WrongSquare, "square", {1}, {Tensor()}, Where::current()),
+                         doctest::Contains("this tensor is empty"), std::invalid_argument);
+    CHECK(live_nodes() == before);
+}
