@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "kernels/kernels.h"
 #include "lookback/tensor/node.h"
@@ -241,6 +242,8 @@ Tensor concat(const std::vector<Tensor>& parts, int dim, Where where) {
             reject(fmt::format("concat: shapes differ in more than dimension {}: {} and {}", index, to_string(parts[0].shape()),
                                to_string(part.shape())),
                    where);
+        if (part.size(index) > std::numeric_limits<int>::max() - shape[index])    // of parts that may have no elements
+            reject(fmt::format("concat: dimension {} would be longer than 2^31 - 1", index), where);
         shape[index] += part.size(index);
     }
     auto* node = new op::Concat;
